@@ -1,0 +1,124 @@
+/*
+ * engine/engine.h - the seam between the scheduler and whatever performs I/O and tells the time.
+ *
+ * WHAT   An engine serves one worker. uring does it with an io_uring ring, epoll (later) with
+ *        readiness and threads, sim (later) with a virtual clock. sched/ and io/ see this file
+ *        only.
+ *
+ * WHO    The owner is the thread that called create(). submit, cancel, poll, buffers and destroy
+ *        are the owner's; wake, now and the counters are anybody's.
+ *
+ * OPS    An op is handed over by submit() and comes back exactly once, through op->complete(),
+ *        which poll() calls on the owner with op->result set. Never from inside submit() or
+ *        cancel(). Until then op and the memory it names belong to the engine. The engine keeps
+ *        identities, so that a late kernel answer to a cancel cannot hit a reused op.
+ *
+ * CANCEL cancel() asks; the op still comes back once, with -ECANCELED or with the result it had
+ *        got. It needs no memory and no free submission slot, so it cannot fail.
+ *
+ * WAKE   wake() makes the current or the next waiting poll() return. Wakes do not add up. What the
+ *        waker wrote before wake() is visible after that poll() returns. A waiting poll() may also
+ *        return for no reason. No wake() may be running, or come, when destroy() is called.
+ */
+#ifndef SKUA_SRC_ENGINE_H
+#define SKUA_SRC_ENGINE_H
+
+#include <skua/op.h>
+
+#include "base/check.h"
+#include "base/list.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct skua_engine;
+
+/* The runtime's view of skua_op.private_, hence may_alias. */
+struct __attribute__((may_alias)) skua_op_private {
+    struct skua_list link;         /* in the submitter's list of ops in flight */
+    void (*complete)(skua_op *op); /* set by the submitter */
+    void *waiter;                  /* the submitter's */
+    uint64_t engine;               /* the engine's: identity of the request */
+};
+_Static_assert(sizeof(struct skua_op_private) <= sizeof(((skua_op *)0)->private_),
+               "skua_op.private_ holds the runtime's part");
+
+static inline struct skua_op_private *skua_op_private(skua_op *op)
+{
+    return (struct skua_op_private *)(void *)op->private_;
+}
+
+static inline skua_op *skua_op_of_link(struct skua_list *link)
+{
+    return (skua_op *)(void *)((char *)link - offsetof(struct skua_op_private, link) -
+                               offsetof(skua_op, private_));
+}
+
+struct skua_engine_config {
+    unsigned entries;    /* submission queue */
+    unsigned cq_entries; /* completion queue */
+    unsigned mode_skip;  /* tests: how many of an engine's better modes not to try */
+};
+
+/* What every engine does. All functions are set. */
+struct skua_engine_ops {
+    const char *name;
+
+    /* Makes an engine owned by the calling thread. 0 or -errno; nothing is left behind. */
+    int (*create)(struct skua_engine **engine, const struct skua_engine_config *config);
+
+    /* Frees it. No op may be in flight. */
+    void (*destroy)(struct skua_engine *engine);
+
+    /*
+     * Takes @op. 0, or -errno and the op stays the caller's: -ENOSYS if this engine or kernel
+     * cannot do it (the caller offloads it), -ENOMEM, -EAGAIN.
+     */
+    int (*submit)(struct skua_engine *engine, skua_op *op);
+
+    /* Asks for an end of @op, which is in flight on this engine. */
+    void (*cancel)(struct skua_engine *engine, skua_op *op);
+
+    /*
+     * Passes on what was submitted, then completes what is over. Waits until something completes, a
+     * wake, a signal or @deadline_ns (0: does not wait, UINT64_MAX: for ever). Returns how many ops
+     * it completed.
+     */
+    unsigned (*poll)(struct skua_engine *engine, uint64_t deadline_ns);
+
+    /* Ends a waiting poll(), now or next. Any thread. */
+    void (*wake)(struct skua_engine *engine);
+
+    /* Nanoseconds of the clock deadlines are on. Any thread. */
+    uint64_t (*now)(struct skua_engine *engine);
+
+    /* Registers buffers for the _FIXED codes. 0 or -errno; afterwards such ops work either way. */
+    int (*buffers)(struct skua_engine *engine, const struct iovec *buffers, unsigned count);
+
+    /* Writes mode and degradations as text. Any thread. */
+    void (*describe)(struct skua_engine *engine, char *text, size_t size);
+};
+
+/* The common head. Counters are written by the owner and read by anybody, relaxed. */
+struct skua_engine {
+    const struct skua_engine_ops *ops;
+    unsigned queued;    /* owner only: submitted here, not yet passed to the kernel */
+    unsigned in_flight; /* owner only: submitted and not completed, the queued included */
+    _Atomic uint64_t submitted_total;
+    _Atomic uint64_t completed_total;
+    _Atomic uint64_t enters_total;
+};
+
+extern const struct skua_engine_ops skua_engine_uring;
+
+/* Adds to a counter only its owner writes: a load and a store, no locked instruction. */
+static inline void skua_counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* relaxed: one writer; readers want some recent value */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+#endif /* SKUA_SRC_ENGINE_H */

@@ -1,0 +1,144 @@
+/*
+ * sched/await.c - see await.h.
+ *
+ * IN PLACE  Waiting for a task that has not started and running it are the same thing, if its frame
+ *        fits: the waiter can do nothing else meanwhile. The child then has no stack of its own; the
+ *        host's agent waits on its behalf (task.host), and its cancel is that of every task between
+ *        it and the host (task.outer). Only for awaits that end when the child does: not for those
+ *        with a deadline.
+ */
+#include "sched/await.h"
+
+#include "sched/executor_impl.h"
+#include "sched/ops.h"
+#include "sched/runtime_impl.h"
+#include "sched/wait.h"
+
+#include <errno.h>
+
+/* A default task is promised this much; see skua_spawn(). */
+#define IN_PLACE_STACK_MIN ((size_t)32 << 10)
+
+int skua_future_wait(skua_future *future, uint64_t deadline_ns, bool deaf)
+{
+    while (!skua_future_done(future)) {
+        struct skua_wait wait;
+        struct skua_waiter waiter;
+        int rc = skua_wait_begin(&wait, SKUA_WAIT_FUTURE, deaf, deadline_ns);
+        if (rc < 0)
+            return rc;
+        waiter.agent = wait.agent;
+        if (!skua_future_add_waiter(future, &waiter)) {
+            skua_wait_abandon(&wait);
+            return 0;
+        }
+        if (!deaf && skua_wait_cancelled()) {
+            bool done = skua_future_remove_waiter(future, &waiter);
+            skua_wait_abandon(&wait);
+            return done ? 0 : -ECANCELED;
+        }
+        enum skua_reason reason = skua_wait_park(&wait);
+        if (reason == SKUA_REASON_EVENT)
+            return 0;
+        if (skua_future_remove_waiter(future, &waiter))
+            return 0;
+        if (reason == SKUA_REASON_TIMEOUT)
+            return -ETIMEDOUT;
+        if (!deaf && skua_wait_cancelled())
+            return -ECANCELED;
+    }
+    return 0;
+}
+
+/* Bytes below the current frame on the host's stack. */
+static size_t stack_left(const struct skua_task *host)
+{
+    const char *here = __builtin_frame_address(0);
+    return (size_t)(here - (const char *)skua_stack_low(host->stack));
+}
+
+static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task)
+{
+    struct skua_task *outer = thread->task;
+    struct skua_task *host = thread->host;
+    size_t needed =
+        task->future.stack_log2 ? (size_t)1 << task->future.stack_log2 : IN_PLACE_STACK_MIN;
+    if (stack_left(host) < needed || !skua_task_claim(task, SKUA_RUN_INPLACE))
+        return false;
+    task->outer = outer;
+    /* seq_cst: a canceller that set the flag before this finds the host by its own load, or we see
+       the flag in the first wait; see INTR in agent.h */
+    atomic_store_explicit(&task->host, host, memory_order_seq_cst);
+    thread->task = task;
+    skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
+    intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
+    thread = skua_thread_self();
+    thread->task = outer;
+    skua_task_end(thread, task, value, false);
+    struct skua_worker *worker = thread->worker;
+    if (worker != NULL) {
+        skua_counter_add(&worker->counters.inlined, 1);
+        /* A row of these is a row of turns: the loop gets to see the engine and the queues. */
+        if (--worker->budget < 0)
+            skua_thread_leave(thread, SKUA_POST_YIELD);
+    }
+    return true;
+}
+
+/* A job awaited by a thread of its own executor. */
+static bool run_job_in_place(struct skua_thread *thread, struct skua_task *job)
+{
+    if (thread->executor == NULL || thread->executor != job->executor)
+        return false;
+    if (!skua_task_claim(job, SKUA_RUN_INPLACE))
+        return false;
+    job->outer = NULL;
+    skua_fn fn = atomic_load_explicit(&job->fn, memory_order_relaxed);
+    intptr_t value = fn(job->arg);
+    skua_task_end(skua_thread_self(), job, value, false);
+    return true;
+}
+
+bool skua_future_run_in_place(struct skua_thread *thread, skua_future *future)
+{
+    struct skua_task *task = skua_task_of_future(future);
+    /* relaxed: a hint; the claim decides */
+    if (thread == NULL ||
+        atomic_load_explicit(&task->run, memory_order_relaxed) != SKUA_RUN_UNSTARTED)
+        return false;
+    if (future->kind == SKUA_OBJECT_JOB)
+        return run_job_in_place(thread, task);
+    if (future->kind != SKUA_OBJECT_TASK || thread->host == NULL ||
+        thread->runtime != task->runtime)
+        return false;
+    return run_task_in_place(thread, task);
+}
+
+/* Unstarted: it never runs. */
+static bool cancel_unstarted(struct skua_task *task)
+{
+    if (!skua_task_claim(task, SKUA_RUN_ENDED))
+        return false;
+    skua_task_end(skua_thread_self(), task, -ECANCELED, false);
+    return true;
+}
+
+int skua_future_cancel(skua_future *future)
+{
+    struct skua_task *task = skua_task_of_future(future);
+    if (skua_future_done(future))
+        return -EALREADY;
+    if (future->kind == SKUA_OBJECT_PROMISE)
+        return skua_future_complete(future, -ECANCELED) ? 0 : -EALREADY;
+    if (cancel_unstarted(task))
+        return 0;
+    if (future->kind == SKUA_OBJECT_JOB)
+        return skua_future_done(future) ? -EALREADY : -EBUSY;
+    /* seq_cst: PREP, INTR in agent.h */
+    atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);
+    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);
+    skua_agent_interrupt(proxy != NULL ? proxy : &host->agent);
+    skua_ops_cancel(task);
+    return 0;
+}

@@ -1,0 +1,29 @@
+/*
+ * sched/executor_impl.h - executors as the scheduler sees them. See executor.c.
+ */
+#ifndef SKUA_SRC_EXECUTOR_IMPL_H
+#define SKUA_SRC_EXECUTOR_IMPL_H
+
+#include <skua/executor.h>
+
+#include "sched/worker.h"
+
+/* Queues a host whose place was reserved by skua_hop(), now that it has left its stack. */
+void skua_executor_push_hop(skua_executor *executor, struct skua_task *host);
+
+/* A thread of an executor is about to sleep in a wait, and has woken. NULL and others: nothing. */
+void skua_executor_block_begin(struct skua_thread *thread);
+void skua_executor_block_end(struct skua_thread *thread);
+
+/* Fails every unstarted job with -ECANCELED. */
+void skua_executor_cancel_all(skua_executor *executor);
+
+/* As the public calls, for the two the runtime owns. */
+int skua_executor_create_owned(skua_runtime *runtime, const skua_executor_options *options,
+                               skua_executor **executor);
+void skua_executor_destroy_owned(skua_executor *executor);
+
+/* Jobs and hops sent to @executor so far, by anybody. */
+uint64_t skua_executor_accepted(skua_executor *executor);
+
+#endif /* SKUA_SRC_EXECUTOR_IMPL_H */

@@ -1,0 +1,156 @@
+/*
+ * sched/idle.c - see idle.h for states, invariants and ordering.
+ */
+#include "sched/idle.h"
+
+#include "sched/runtime_impl.h"
+
+void skua_idle_init(struct skua_idle *idle)
+{
+    atomic_init(&idle->word, 0);
+    atomic_init(&idle->watcher, false);
+    for (unsigned i = 0; i < SKUA_IDLE_WORDS; i++)
+        atomic_init(&idle->sleepers[i], 0);
+}
+
+/* Clears the bit of worker @index. True if it was set: the caller accounts for the waking. */
+static bool take_bit(struct skua_idle *idle, unsigned index)
+{
+    uint64_t bit = UINT64_C(1) << (index % 64);
+    /* seq_cst: part of SLEEP's total order */
+    uint64_t old =
+        atomic_fetch_and_explicit(&idle->sleepers[index / 64], ~bit, memory_order_seq_cst);
+    return (old & bit) != 0;
+}
+
+/* Picks a sleeper and takes its bit. -1 if there is none. */
+static int take_sleeper(skua_runtime *runtime)
+{
+    for (unsigned i = 0; i * 64 < runtime->worker_count; i++) {
+        uint64_t bits = atomic_load_explicit(&runtime->idle.sleepers[i], memory_order_seq_cst);
+        while (bits != 0) {
+            unsigned index = i * 64 + (unsigned)__builtin_ctzll(bits);
+            if (take_bit(&runtime->idle, index))
+                return (int)index;
+            bits &= bits - 1;
+        }
+    }
+    return -1;
+}
+
+void skua_idle_notify(skua_runtime *runtime, struct skua_thread *thread)
+{
+    uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_seq_cst); /* INJECT */
+    if (skua_idle_sleeping(word) == 0 || skua_idle_searching(word) > 0)
+        return;
+    int index = take_sleeper(runtime);
+    if (index < 0)
+        return;
+    /* J1: asleep -> searching, in one step */
+    atomic_fetch_add_explicit(&runtime->idle.word, SKUA_IDLE_SEARCHING - SKUA_IDLE_SLEEPING,
+                              memory_order_seq_cst);
+    struct skua_worker *sleeper = &runtime->workers[index];
+    if (thread != NULL && thread->worker != NULL)
+        skua_counter_add(&thread->worker->counters.wakes, 1);
+    sleeper->engine->ops->wake(sleeper->engine);
+}
+
+SKUA_NOINLINE void skua_idle_announce_slow(skua_runtime *runtime, struct skua_thread *thread)
+{
+    skua_idle_notify(runtime, thread);
+}
+
+bool skua_idle_search_begin(struct skua_worker *worker)
+{
+    if (worker->searching)
+        return true;
+    skua_runtime *runtime = worker->thread.runtime;
+    /* relaxed: a bound on effort, not on correctness */
+    uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_relaxed);
+    if (2 * skua_idle_searching(word) >= runtime->worker_count)
+        return false;
+    atomic_fetch_add_explicit(&runtime->idle.word, SKUA_IDLE_SEARCHING, memory_order_seq_cst);
+    worker->searching = true;
+    return true;
+}
+
+void skua_idle_search_end(struct skua_worker *worker, bool found)
+{
+    if (!worker->searching)
+        return;
+    worker->searching = false;
+    skua_runtime *runtime = worker->thread.runtime;
+    uint32_t old =
+        atomic_fetch_sub_explicit(&runtime->idle.word, SKUA_IDLE_SEARCHING, memory_order_seq_cst);
+    /* The last searcher that finds work wakes one more: makers skip the wake while one searches. */
+    if (found && skua_idle_searching(old) == 1)
+        skua_idle_notify(runtime, &worker->thread);
+}
+
+/* Tries to be the watcher. Nobody watches when all sleep, itself included. */
+static bool watch(struct skua_idle *idle, unsigned worker_count)
+{
+    bool expected = false;
+    if (!atomic_compare_exchange_strong_explicit(&idle->watcher, &expected, true,
+                                                 memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    for (;;) {
+        uint32_t word = atomic_load_explicit(&idle->word, memory_order_seq_cst);
+        if (skua_idle_sleeping(word) < worker_count)
+            return true;
+        atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst); /* WATCH */
+        word = atomic_load_explicit(&idle->word, memory_order_seq_cst);
+        if (skua_idle_sleeping(word) == worker_count)
+            return false;
+        expected = false;
+        if (!atomic_compare_exchange_strong_explicit(&idle->watcher, &expected, true,
+                                                     memory_order_seq_cst, memory_order_relaxed))
+            return false;
+    }
+}
+
+/* Until when to sleep: the next timer, and soon if this worker is to watch the others. */
+static uint64_t sleep_deadline(struct skua_worker *worker, bool watching)
+{
+    skua_spin_lock(&worker->timer_lock);
+    uint64_t deadline = skua_timer_heap_deadline(&worker->timers);
+    skua_spin_unlock(&worker->timer_lock);
+    if (watching) {
+        uint64_t look = worker->engine->ops->now(worker->engine) + SKUA_WATCH_NS;
+        deadline = skua_min(deadline, look);
+    }
+    /* 0 would mean "do not wait", which a deadline in the past means too */
+    return skua_max(deadline, 1);
+}
+
+void skua_idle_sleep(struct skua_worker *worker)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    struct skua_idle *idle = &runtime->idle;
+    uint64_t bit = UINT64_C(1) << (worker->index % 64);
+
+    /* SLEEP: announce, then look once more */
+    atomic_fetch_or_explicit(&idle->sleepers[worker->index / 64], bit, memory_order_seq_cst);
+    uint32_t change = SKUA_IDLE_SLEEPING - (worker->searching ? SKUA_IDLE_SEARCHING : 0u);
+    atomic_fetch_add_explicit(&idle->word, change, memory_order_seq_cst);
+    worker->searching = false;
+
+    if (!skua_worker_any_work(worker)) {
+        bool watching = runtime->worker_count > 1 && watch(idle, runtime->worker_count);
+        skua_counter_add(&worker->counters.parks, 1);
+        (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching));
+        if (watching)
+            atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
+    }
+
+    if (take_bit(idle, worker->index)) /* AWAKE: nobody woke us; we came by ourselves */
+        atomic_fetch_sub_explicit(&idle->word, SKUA_IDLE_SLEEPING, memory_order_seq_cst);
+    else
+        worker->searching = true; /* J1 */
+}
+
+void skua_idle_wake_all(skua_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        runtime->workers[i].engine->ops->wake(runtime->workers[i].engine);
+}

@@ -1,0 +1,132 @@
+/*
+ * sched/ops.c - see ops.h.
+ */
+#include "sched/ops.h"
+
+#include "sched/runtime_impl.h"
+#include "sched/wait.h"
+
+#include <errno.h>
+
+#define CANCEL_SENT 1u /* in skua_op.reserved, while the op is in flight */
+
+/* What the ops of one call have in common. In the task's frame; touched on its ring's thread only. */
+struct batch {
+    struct skua_agent *agent;
+    struct skua_task *host;
+    struct skua_task *task; /* whose cancel counts */
+    size_t remaining;       /* in flight, plus one while the call is still submitting */
+    bool shielded;
+};
+
+/* One op less in flight. The last one resumes the task: after that the batch may be gone. */
+static void batch_release(struct batch *batch)
+{
+    if (--batch->remaining > 0)
+        return;
+    /* seq_cst: CANCEL */
+    atomic_store_explicit(&batch->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
+    struct skua_agent *agent = batch->agent;
+    if (skua_agent_resolve(agent, SKUA_REASON_EVENT) == SKUA_RESOLVE_WAITING)
+        skua_agent_ready(agent);
+}
+
+static void op_done(skua_op *op)
+{
+    struct skua_op_private *private_ = skua_op_private(op);
+    skua_list_remove(&private_->link);
+    op->reserved = 0;
+    batch_release(private_->waiter);
+}
+
+/* Buffers are registered with a ring when it first needs them. */
+static void register_buffers(struct skua_worker *worker)
+{
+    /* acquire: partner is the store in skua_buffers_register() */
+    struct skua_buffers *buffers =
+        atomic_load_explicit(&worker->thread.runtime->buffers, memory_order_acquire);
+    if (buffers == NULL || worker->buffers_epoch != 0)
+        return;
+    worker->buffers_epoch = 1;
+    /* Refused (RLIMIT_MEMLOCK): the engine does them as plain reads and writes. */
+    (void)worker->engine->ops->buffers(worker->engine, buffers->iov, buffers->count);
+}
+
+static void submit_one(struct skua_worker *worker, struct batch *batch, skua_op *op)
+{
+    struct skua_op_private *private_ = skua_op_private(op);
+    if (op->code == SKUA_OP_READ_FIXED || op->code == SKUA_OP_WRITE_FIXED)
+        register_buffers(worker);
+    op->reserved = 0;
+    private_->complete = op_done;
+    private_->waiter = batch;
+    int rc = worker->engine->ops->submit(worker->engine, op);
+    if (rc < 0) {
+        op->result = rc == -ENOSYS ? SKUA_OP_UNSUPPORTED : rc;
+        return;
+    }
+    skua_list_push(&worker->ops, &private_->link);
+    batch->remaining++;
+}
+
+static void cancel_one(struct skua_worker *worker, skua_op *op)
+{
+    if (op->reserved & CANCEL_SENT)
+        return;
+    op->reserved |= CANCEL_SENT;
+    worker->engine->ops->cancel(worker->engine, op);
+}
+
+void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
+{
+    struct skua_wait wait;
+    struct skua_thread *thread = skua_thread_self();
+    struct skua_worker *worker = thread->worker;
+    (void)skua_wait_begin(&wait, SKUA_WAIT_IO, true, SKUA_FOREVER); /* no timer: cannot fail */
+    struct batch batch = {.agent = wait.agent,
+                          .host = thread->host,
+                          .task = thread->task,
+                          .remaining = 1,
+                          .shielded = shielded};
+    /* seq_cst: CANCEL */
+    atomic_store_explicit(&thread->host->io_worker, (uint16_t)worker->index, memory_order_seq_cst);
+    for (size_t i = 0; i < count; i++)
+        submit_one(worker, &batch, &ops[i]);
+    if (batch.remaining == 1) {
+        atomic_store_explicit(&thread->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
+        skua_wait_abandon(&wait);
+        return;
+    }
+    if (!shielded && skua_task_cancelled(thread->task))
+        skua_ops_cancel_scan(worker);
+    batch.remaining--; /* completions come from poll(), not before we have switched away */
+    (void)skua_wait_park(&wait);
+}
+
+void skua_ops_cancel_scan(struct skua_worker *worker)
+{
+    /* seq_cst: first cleared, then looked; who sets it later makes us look again */
+    atomic_store_explicit(&worker->cancel_scan, false, memory_order_seq_cst);
+    for (struct skua_list *link = worker->ops.next; link != &worker->ops; link = link->next) {
+        skua_op *op = skua_op_of_link(link);
+        struct batch *batch = skua_op_private(op)->waiter;
+        if (!batch->shielded && skua_task_cancelled(batch->task))
+            cancel_one(worker, op);
+    }
+}
+
+void skua_ops_cancel(struct skua_task *task)
+{
+    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    /* seq_cst: CANCEL */
+    uint16_t index = atomic_load_explicit(&host->io_worker, memory_order_seq_cst);
+    if (index == SKUA_NO_WORKER)
+        return;
+    skua_runtime *runtime = task->runtime;
+    if (!skua_runtime_pin(runtime))
+        return;
+    struct skua_worker *worker = &runtime->workers[index];
+    atomic_store_explicit(&worker->cancel_scan, true, memory_order_seq_cst);
+    worker->engine->ops->wake(worker->engine);
+    skua_runtime_unpin(runtime);
+}

@@ -1,0 +1,35 @@
+/*
+ * sched/ops.h - I/O requests of tasks on a worker: from the task to the engine and back.
+ *
+ * The task's frame holds the ops and their batch. The ops are on worker.ops from submit to
+ * completion; both happen on the worker's thread, so batch and list need no lock. The task parks deaf:
+ * only the completion of its last op resumes it, since the kernel may write to its buffers until then.
+ *
+ * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is one
+ *        it sets that worker's cancel_scan and wakes it. The worker goes through its list. The task
+ *        stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
+ */
+#ifndef SKUA_SRC_OPS_H
+#define SKUA_SRC_OPS_H
+
+#include "sched/worker.h"
+
+/* The loop visits the engine early when more requests than this wait to be passed on. */
+#define SKUA_OPS_QUEUED_MAX 32u
+
+/* The result of an op that the engine cannot do here: the caller finds another way. */
+#define SKUA_OP_UNSUPPORTED INT64_MIN
+
+/*
+ * For a task on a worker: submits @count ops and waits until all are over; their results are set.
+ * A cancel is passed on to the ops unless @shielded.
+ */
+void skua_ops_submit(skua_op *ops, size_t count, bool shielded);
+
+/* Owner: cancels the ops of cancelled tasks. */
+void skua_ops_cancel_scan(struct skua_worker *worker);
+
+/* Anybody: the task has been cancelled; sees to it that its ops are. */
+void skua_ops_cancel(struct skua_task *task);
+
+#endif /* SKUA_SRC_OPS_H */

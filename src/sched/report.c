@@ -1,0 +1,196 @@
+/*
+ * sched/report.c - what the runtime says on its own: an error nobody read, a stack that overflowed;
+ * and what it says when asked: information, counters, lists.
+ */
+#include "platform/fault.h"
+#include "platform/safe_print.h"
+#include "sched/executor_impl.h"
+#include "sched/runtime_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- failures ---------------------------------------------------------------------------------- */
+
+static void print_failure(const skua_failure *failure)
+{
+    char error[64];
+    const char *text = strerror_r((int)-failure->result, error, sizeof(error));
+    fprintf(stderr, "skua: a task failed and nobody took its result: %s%s%s: %s (%ld)\n",
+            failure->name != NULL ? failure->name : "", failure->name != NULL ? ", " : "",
+            failure->site != NULL ? failure->site : "unknown site", text, (long)failure->result);
+}
+
+void skua_report_failure(const struct skua_task *task)
+{
+    bool promise = task->future.kind == SKUA_OBJECT_PROMISE;
+    skua_failure failure = {
+        .name = promise ? "a promise" : atomic_load_explicit(&task->name, memory_order_relaxed),
+        .site = promise ? NULL : atomic_load_explicit(&task->site, memory_order_relaxed),
+        .entry = promise ? NULL : atomic_load_explicit(&task->fn, memory_order_relaxed),
+        .result = task->future.value};
+    const skua_runtime *runtime = task->runtime;
+    if (runtime != NULL && runtime->options.on_failure != NULL)
+        runtime->options.on_failure(&failure, runtime->options.on_failure_arg);
+    else
+        print_failure(&failure);
+}
+
+/* ---- stack overflow ---------------------------------------------------------------------------- */
+
+static const void *lookup(const void *address)
+{
+    return skua_stack_find_guard(address);
+}
+
+/* On the alternate stack of the faulting thread: async-signal-safe calls only. */
+static void report_overflow(const void *hit, const void *address)
+{
+    const struct skua_stack *stack = hit;
+    struct skua_thread *thread = skua_thread_self();
+    struct skua_safe_print out;
+    skua_safe_print_init(&out);
+    skua_safe_print_string(&out, "skua: stack overflow");
+    struct skua_task *host = thread != NULL ? thread->host : NULL;
+    if (host != NULL && host->stack == stack) {
+        struct skua_task *task = thread->task;
+        const char *name = atomic_load_explicit(&task->name, memory_order_relaxed);
+        const char *site = atomic_load_explicit(&task->site, memory_order_relaxed);
+        skua_safe_print_string(&out, " in task ");
+        skua_safe_print_string(&out, name != NULL ? name : "(unnamed)");
+        skua_safe_print_string(&out, ": ");
+        skua_safe_print_string(&out, site != NULL ? site : "unknown site");
+        skua_safe_print_string(&out, ", entry ");
+        skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
+        skua_safe_print_hex(&out, (uint64_t)(uintptr_t)fn);
+    }
+    skua_safe_print_string(&out, ", stack of ");
+    skua_safe_print_decimal(&out, skua_stack_size(stack) / 1024);
+    skua_safe_print_string(&out, " KiB, address ");
+    skua_safe_print_hex(&out, (uint64_t)(uintptr_t)address);
+    skua_safe_print_string(&out, "; see skua_task_options.stack_size_bytes\n");
+    skua_safe_print_write(&out, STDERR_FILENO);
+}
+
+int skua_overflow_install(void)
+{
+    return skua_fault_install(lookup, report_overflow);
+}
+
+void skua_overflow_uninstall(void)
+{
+    skua_fault_uninstall();
+}
+
+/* ---- information ------------------------------------------------------------------------------- */
+
+int skua_runtime_info(skua_runtime *runtime, skua_info *info)
+{
+    if (runtime == NULL || info == NULL)
+        return -EINVAL;
+    struct skua_stack_pool_info stacks;
+    skua_stack_pool_info(runtime->stacks, &stacks);
+    *info = (skua_info){.workers = runtime->worker_count,
+                        .cpus_allowed = runtime->cpus_allowed,
+                        .stack_size_bytes = runtime->options.stack_size_bytes,
+                        .stacks_created = stacks.created,
+                        .stack_high_water_bytes = stacks.high_water_bytes,
+                        .tasks_live = skua_runtime_live(runtime)};
+    struct skua_engine *engine = runtime->workers[0].engine;
+    (void)snprintf(info->engine, sizeof(info->engine), "%s", engine->ops->name);
+    (void)snprintf(info->stack_guard, sizeof(info->stack_guard), "%s", stacks.guard);
+    engine->ops->describe(engine, info->engine_mode, sizeof(info->engine_mode));
+    return 0;
+}
+
+int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats *stats)
+{
+    if (runtime == NULL || stats == NULL || index >= runtime->worker_count)
+        return -EINVAL;
+    struct skua_worker *worker = &runtime->workers[index];
+    struct skua_worker_counters *c = &worker->counters;
+    struct skua_engine *engine = worker->engine;
+    struct skua_stack_pool_info stacks;
+    skua_stack_pool_info(runtime->stacks, &stacks);
+    /* relaxed, all of them: each is some recent value of its own */
+#define READ(field) atomic_load_explicit(&(field), memory_order_relaxed)
+    *stats = (skua_worker_stats){
+        .tasks_run = READ(c->ended),
+        .tasks_spawned = READ(c->spawned),
+        .tasks_inlined = READ(c->inlined),
+        .switches = READ(c->switches),
+        .steals = READ(c->steals),
+        .steal_attempts = READ(c->steal_attempts),
+        .parks = READ(c->parks),
+        .wakes = READ(c->wakes),
+        .ops_submitted = READ(engine->submitted_total),
+        .ops_completed = READ(engine->completed_total),
+        .enters = READ(engine->enters_total),
+        .offloads = READ(c->offloads),
+        .timers_fired = READ(c->timers_fired),
+        .stack_high_water_bytes = stacks.high_water_bytes,
+    };
+#undef READ
+    return 0;
+}
+
+/* ---- lists ------------------------------------------------------------------------------------- */
+
+struct list {
+    skua_task_info *tasks;
+    size_t count;
+    size_t found;
+};
+
+static const char *const wait_names[SKUA_WAIT_KIND_COUNT] = {
+    [SKUA_WAIT_NONE] = "running", [SKUA_WAIT_FUTURE] = "awaiting", [SKUA_WAIT_SLEEP] = "sleeping",
+    [SKUA_WAIT_PARK] = "parked",  [SKUA_WAIT_IO] = "in I/O",       [SKUA_WAIT_EXECUTOR] = "hopping",
+};
+
+static const char *state_name(struct skua_task *task, uint8_t run)
+{
+    if (run == SKUA_RUN_UNSTARTED)
+        return "ready";
+    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);
+    struct skua_agent *agent = proxy != NULL ? proxy : &host->agent;
+    uint32_t state = atomic_load_explicit(&agent->state, memory_order_acquire);
+    uint32_t phase = state & SKUA_AGENT_PHASE_MASK;
+    uint32_t kind = (state >> SKUA_AGENT_KIND_SHIFT) & 0xff;
+    if (phase == SKUA_AGENT_WAITING && kind < SKUA_WAIT_KIND_COUNT)
+        return wait_names[kind];
+    return phase == SKUA_AGENT_RESOLVED ? "ready" : "running";
+}
+
+static void list_object(void *object, void *arg)
+{
+    struct skua_task *task = object;
+    struct list *list = arg;
+    uint8_t run = atomic_load_explicit(&task->run, memory_order_acquire);
+    if (run != SKUA_RUN_UNSTARTED && run != SKUA_RUN_STARTED && run != SKUA_RUN_INPLACE)
+        return;
+    uint8_t kind = task->future.kind;
+    if (kind != SKUA_OBJECT_TASK && kind != SKUA_OBJECT_JOB)
+        return;
+    size_t at = list->found++;
+    if (at >= list->count)
+        return;
+    skua_task_info *info = &list->tasks[at];
+    *info =
+        (skua_task_info){.name = atomic_load_explicit(&task->name, memory_order_relaxed),
+                         .site = atomic_load_explicit(&task->site, memory_order_relaxed),
+                         .entry = atomic_load_explicit(&task->fn, memory_order_relaxed),
+                         .cancelled = atomic_load_explicit(&task->cancelled, memory_order_relaxed)};
+    (void)snprintf(info->kind, sizeof(info->kind), "%s", kind == SKUA_OBJECT_TASK ? "task" : "job");
+    (void)snprintf(info->state, sizeof(info->state), "%s", state_name(task, run));
+}
+
+ssize_t skua_runtime_list(skua_runtime *runtime, skua_task_info *tasks, size_t count)
+{
+    if (runtime == NULL || (tasks == NULL && count != 0))
+        return -EINVAL;
+    struct list list = {.tasks = tasks, .count = count};
+    skua_slab_for_each(runtime->objects, list_object, &list);
+    return (ssize_t)list.found;
+}

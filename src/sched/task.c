@@ -1,0 +1,437 @@
+/*
+ * sched/task.c - tasks from spawn to end, and the future every one of them carries. See task.h.
+ */
+#include "sched/task.h"
+
+#include "sched/runtime_impl.h"
+#include "sched/wait.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- objects ----------------------------------------------------------------------------------- */
+
+struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *runtime,
+                                     enum skua_object_kind kind, uint32_t refs)
+{
+    struct skua_task *task;
+    bool mine = thread != NULL && thread->runtime == runtime;
+    if (skua_likely(mine))
+        task = skua_slab_alloc(&thread->objects);
+    else
+        task = skua_slab_alloc_shared(runtime->objects);
+    if (skua_unlikely(task == NULL))
+        return NULL;
+    skua_agent_init(&task->agent, SKUA_AGENT_TASK);
+    task->stack = NULL;
+    task->runtime = runtime;
+    task->executor = NULL;
+    /* relaxed, all of them: published by the queue the object goes into, or with its handle */
+    atomic_store_explicit(&task->future.state, 0, memory_order_relaxed);
+    atomic_store_explicit(&task->future.refs, refs, memory_order_relaxed);
+    atomic_store_explicit(&task->future.flags, 0, memory_order_relaxed);
+    atomic_store_explicit(&task->future.token, 0, memory_order_relaxed);
+    task->future.kind = (uint8_t)kind;
+    task->future.stack_log2 = 0;
+    atomic_store_explicit(&task->host, task, memory_order_relaxed);
+    atomic_store_explicit(&task->proxy, NULL, memory_order_relaxed);
+    atomic_store_explicit(&task->cancelled, false, memory_order_relaxed);
+    atomic_store_explicit(&task->io_worker, SKUA_NO_WORKER, memory_order_relaxed);
+    atomic_store_explicit(&task->name, NULL, memory_order_relaxed);
+    atomic_store_explicit(&task->run, SKUA_RUN_UNSTARTED, memory_order_relaxed);
+    return task;
+}
+
+static SKUA_NOINLINE void object_destroy(struct skua_thread *thread, struct skua_task *task)
+{
+    uint8_t flags = atomic_load_explicit(&task->future.flags, memory_order_relaxed);
+    if (SKUA_IS_ERROR(task->future.value) && !(flags & SKUA_FUTURE_READ) &&
+        task->future.value != -ECANCELED)
+        skua_report_failure(task);
+    if (flags & SKUA_FUTURE_MALLOCED) {
+        free(task);
+        return;
+    }
+    /* relaxed: for skua_runtime_list(), which copes with any order */
+    atomic_store_explicit(&task->run, SKUA_RUN_FREE, memory_order_relaxed);
+    if (thread != NULL && thread->runtime == task->runtime)
+        skua_slab_free(&thread->objects, task);
+    else
+        skua_slab_free_shared(skua_runtime_objects(task->runtime), task);
+}
+
+void skua_object_unref(struct skua_thread *thread, struct skua_task *task)
+{
+    /* acquire: partner the release of the others' decrements. The only holder needs no RMW. */
+    if (atomic_load_explicit(&task->future.refs, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&task->future.refs, 1, memory_order_acq_rel) != 1)
+        return;
+    object_destroy(thread, task);
+}
+
+const char *skua_task_label(const struct skua_task *task)
+{
+    const char *name = atomic_load_explicit(&task->name, memory_order_relaxed);
+    const char *site = atomic_load_explicit(&task->site, memory_order_relaxed);
+    return name != NULL ? name : site;
+}
+
+/* ---- futures ----------------------------------------------------------------------------------- */
+
+skua_future *skua_future_failed(int error)
+{
+    /* One for each error this library gives; constant but for refs and flags, which nobody changes. */
+    static struct skua_task failed[] = {
+#define FAILED(code)                                                                               \
+    {                                                                                              \
+        .future = {.state = SKUA_FUTURE_DONE, .value = -(code), .kind = SKUA_OBJECT_FAILED }       \
+    }
+        FAILED(EINVAL), FAILED(ENOMEM), FAILED(ESHUTDOWN), FAILED(EPERM),
+        FAILED(EAGAIN), FAILED(ECHILD), FAILED(ECANCELED),
+#undef FAILED
+    };
+    for (size_t i = 0; i < sizeof(failed) / sizeof(failed[0]); i++) {
+        if (failed[i].future.value == error)
+            return &failed[i].future;
+    }
+    skua_check(!"an error without a failed future");
+    return NULL;
+}
+
+/* The waiters of @future, locked; DONE if it is done (then not locked). */
+static uintptr_t future_lock(skua_future *future)
+{
+    unsigned spins = 0;
+    uintptr_t state = atomic_load_explicit(&future->state, memory_order_acquire);
+    for (;;) {
+        if (state == SKUA_FUTURE_DONE)
+            return state;
+        if (state & SKUA_FUTURE_LOCKED) {
+            skua_spin_wait(&spins);
+            state = atomic_load_explicit(&future->state, memory_order_acquire);
+            continue;
+        }
+        /* acquire: partner PUSH and the unlocking stores */
+        if (atomic_compare_exchange_weak_explicit(&future->state, &state,
+                                                  state | SKUA_FUTURE_LOCKED, memory_order_acquire,
+                                                  memory_order_acquire))
+            return state;
+    }
+}
+
+bool skua_future_add_waiter(skua_future *future, struct skua_waiter *waiter)
+{
+    unsigned spins = 0;
+    uintptr_t state = atomic_load_explicit(&future->state, memory_order_acquire);
+    for (;;) {
+        if (state == SKUA_FUTURE_DONE)
+            return false;
+        if (state & SKUA_FUTURE_LOCKED) {
+            skua_spin_wait(&spins);
+            state = atomic_load_explicit(&future->state, memory_order_acquire);
+            continue;
+        }
+        waiter->next = (struct skua_waiter *)state;
+        /* PUSH; acquire on failure: DONE */
+        if (atomic_compare_exchange_weak_explicit(&future->state, &state, (uintptr_t)waiter,
+                                                  memory_order_release, memory_order_acquire))
+            return true;
+    }
+}
+
+bool skua_future_remove_waiter(skua_future *future, struct skua_waiter *waiter)
+{
+    uintptr_t state = future_lock(future);
+    if (state == SKUA_FUTURE_DONE)
+        return true;
+    struct skua_waiter *head = (struct skua_waiter *)state;
+    for (struct skua_waiter **at = &head; *at != NULL; at = &(*at)->next) {
+        if (*at == waiter) {
+            *at = waiter->next;
+            break;
+        }
+    }
+    /* release: partner the acquire of the next lock or push */
+    atomic_store_explicit(&future->state, (uintptr_t)head, memory_order_release);
+    return false;
+}
+
+bool skua_future_complete(skua_future *future, intptr_t value)
+{
+    uintptr_t state = future_lock(future);
+    if (state == SKUA_FUTURE_DONE)
+        return false;
+    future->value = value;
+    /* The stack of waiters is newest first; prepending turns it round: first come, first woken. */
+    struct skua_link *chain = NULL;
+    for (struct skua_waiter *waiter = (struct skua_waiter *)state; waiter != NULL;) {
+        struct skua_waiter *next = waiter->next;
+        struct skua_agent *agent = waiter->agent;
+        if (skua_agent_resolve(agent, SKUA_REASON_EVENT) == SKUA_RESOLVE_WAITING) {
+            agent->link.next = chain;
+            chain = &agent->link;
+        }
+        waiter = next;
+    }
+    /* DONE */
+    atomic_store_explicit(&future->state, SKUA_FUTURE_DONE, memory_order_release);
+    while (chain != NULL) {
+        struct skua_agent *agent = (struct skua_agent *)(void *)chain;
+        chain = chain->next;
+        skua_agent_ready(agent);
+    }
+    return true;
+}
+
+/* ---- the life of a task ------------------------------------------------------------------------ */
+
+/* As skua_future_complete(), for the one and only completer of a task or job. */
+static void complete_own(skua_future *future, intptr_t value)
+{
+    uintptr_t expected = 0;
+    future->value = value;
+    /* DONE. relaxed on failure: somebody waits, the lock will order it */
+    if (!atomic_compare_exchange_strong_explicit(&future->state, &expected, SKUA_FUTURE_DONE,
+                                                 memory_order_release, memory_order_relaxed))
+        (void)skua_future_complete(future, value);
+}
+
+void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t value, bool drop)
+{
+    skua_runtime *runtime = task->runtime;
+    /* release: a stale queue entry that sees ENDED drops its reference, no more */
+    atomic_store_explicit(&task->run, SKUA_RUN_ENDED, memory_order_release);
+    complete_own(&task->future, value);
+    if (drop)
+        skua_object_unref(thread, task);
+    skua_runtime_count_end(thread, runtime);
+}
+
+void skua_task_main(void *arg)
+{
+    struct skua_task *task = arg;
+    struct skua_thread *thread = skua_thread_self();
+    skua_thread_post(thread);
+    for (;;) {
+        /* relaxed: constant since the spawn, which the queue ordered */
+        skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
+        intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
+        thread = skua_thread_self();
+        skua_check(!thread->forked); /* a task must not return in a forked child: _exit() or exec */
+        struct skua_ctx ctx = task->ctx;
+        struct skua_stack *stack = task->stack;
+        bool plain = task->future.stack_log2 == 0;
+        thread->task = NULL;
+        skua_task_end(thread, task, value, true);
+        struct skua_task *next =
+            plain && thread->worker != NULL ? skua_worker_reuse(thread->worker) : NULL;
+        if (next == NULL)
+            skua_thread_exit_task(thread, ctx, stack);
+        next->ctx = ctx;
+        next->stack = stack;
+        task = next;
+        thread->host = task;
+        thread->task = task;
+    }
+}
+
+bool skua_task_cancelled(struct skua_task *task)
+{
+    for (struct skua_task *at = task;; at = at->outer) {
+        /* seq_cst: PREP, INTR in agent.h */
+        if (atomic_load_explicit(&at->cancelled, memory_order_seq_cst))
+            return true;
+        if (atomic_load_explicit(&at->run, memory_order_relaxed) != SKUA_RUN_INPLACE)
+            break;
+    }
+    return atomic_load_explicit(&task->runtime->cancel_all, memory_order_seq_cst);
+}
+
+/* ---- spawning ---------------------------------------------------------------------------------- */
+
+/* Whether the calling thread may start work on @runtime. 0 or -errno. */
+static int may_start(const struct skua_thread *thread, skua_runtime *runtime)
+{
+    if (thread != NULL && thread->forked)
+        return -ECHILD;
+    if (runtime == NULL)
+        return -EPERM;
+    return skua_runtime_refuses(runtime) ? -ESHUTDOWN : 0;
+}
+
+/* Fills in a fresh task and queues it. */
+static void start(struct skua_thread *thread, struct skua_task *task, skua_fn fn, void *arg,
+                  const char *site)
+{
+    atomic_store_explicit(&task->fn, fn, memory_order_relaxed);
+    atomic_store_explicit(&task->site, site, memory_order_relaxed);
+    task->arg = arg;
+    if (skua_likely(thread != NULL && thread->worker != NULL && thread->runtime == task->runtime)) {
+        skua_counter_add(&thread->worker->counters.spawned, 1);
+        skua_worker_spawned(thread->worker, task);
+    } else {
+        skua_runtime_count_start(thread, task->runtime);
+        skua_schedule(task);
+    }
+}
+
+skua_future *skua_spawn_at(skua_fn fn, void *arg, const char *site)
+{
+    struct skua_thread *thread = skua_thread_self();
+    skua_runtime *runtime = thread != NULL ? thread->runtime : NULL;
+    int rc = may_start(thread, runtime);
+    if (skua_unlikely(rc < 0 || fn == NULL))
+        return skua_future_failed(rc < 0 ? rc : -EINVAL);
+    struct skua_task *task = skua_object_create(thread, runtime, SKUA_OBJECT_TASK, 2);
+    if (skua_unlikely(task == NULL))
+        return skua_future_failed(-ENOMEM);
+    start(thread, task, fn, arg, site);
+    return &task->future;
+}
+
+skua_future *skua_submit_at(skua_runtime *runtime, skua_fn fn, void *arg, const char *site)
+{
+    struct skua_thread *thread = skua_thread_self();
+    if (fn == NULL || runtime == NULL)
+        return skua_future_failed(-EINVAL);
+    if (skua_fork_guard_in_child())
+        return skua_future_failed(-ECHILD);
+    int rc = may_start(thread, runtime);
+    if (rc < 0)
+        return skua_future_failed(rc);
+    struct skua_task *task = skua_object_create(thread, runtime, SKUA_OBJECT_TASK, 2);
+    if (task == NULL)
+        return skua_future_failed(-ENOMEM);
+    start(thread, task, fn, arg, site);
+    return &task->future;
+}
+
+/* log2 of the stack class for @size, 0 for the default one. */
+static uint8_t stack_log2(size_t size)
+{
+    if (size == 0)
+        return 0;
+    size = skua_max(size + SKUA_STACK_RESERVE, SKUA_STACK_MIN);
+    uint8_t log2 = 0;
+    while (((size_t)1 << log2) < size)
+        log2++;
+    return log2;
+}
+
+int skua_spawn_with_at(const skua_task_options *options, skua_fn fn, void *arg,
+                       skua_future **future, const char *site)
+{
+    static const skua_task_options defaults = {0};
+    struct skua_thread *thread = skua_thread_self();
+    const skua_task_options *o = options != NULL ? options : &defaults;
+    bool detached = (o->flags & SKUA_TASK_DETACHED) != 0;
+    uint64_t reserved = o->reserved_flags;
+    for (size_t i = 0; i < sizeof(o->reserved) / sizeof(o->reserved[0]); i++)
+        reserved |= o->reserved[i];
+    if (fn == NULL || (future == NULL && !detached) || (o->flags & ~SKUA_TASK_DETACHED) != 0 ||
+        reserved != 0 || o->stack_size_bytes > SKUA_STACK_MAX - SKUA_STACK_RESERVE)
+        return -EINVAL;
+    int rc = may_start(thread, thread != NULL ? thread->runtime : NULL);
+    if (rc < 0)
+        return rc;
+    struct skua_task *task =
+        skua_object_create(thread, thread->runtime, SKUA_OBJECT_TASK, detached ? 1 : 2);
+    if (task == NULL)
+        return -ENOMEM;
+    task->future.stack_log2 = stack_log2(o->stack_size_bytes);
+    atomic_store_explicit(&task->name, o->name, memory_order_relaxed);
+    if (detached)
+        atomic_store_explicit(&task->future.flags, SKUA_FUTURE_DETACHED, memory_order_relaxed);
+    if (future != NULL)
+        *future = detached ? NULL : &task->future;
+    start(thread, task, fn, arg, o->site != NULL ? o->site : site);
+    return 0;
+}
+
+/* ---- the running task -------------------------------------------------------------------------- */
+
+int skua_yield(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    if (skua_unlikely(thread == NULL || thread->task == NULL || thread->worker == NULL)) {
+        if (skua_wait_cancelled())
+            return -ECANCELED;
+        (void)sched_yield();
+        return 0;
+    }
+    if (skua_unlikely(skua_task_cancelled(thread->task)))
+        return -ECANCELED;
+    skua_thread_leave(thread, SKUA_POST_YIELD);
+    return 0;
+}
+
+skua_future *skua_self(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    return thread != NULL && thread->task != NULL ? &thread->task->future : NULL;
+}
+
+const char *skua_task_name(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    return thread != NULL && thread->task != NULL ? skua_task_label(thread->task) : NULL;
+}
+
+bool skua_cancelled(void)
+{
+    return skua_wait_cancelled();
+}
+
+int skua_park(uint64_t deadline_ns)
+{
+    struct skua_thread *thread = skua_thread_self();
+    if (thread == NULL || thread->task == NULL)
+        return thread != NULL && thread->forked ? -ECHILD : -EPERM;
+    struct skua_task *task = thread->task;
+    enum skua_reason reason = SKUA_REASON_INTERRUPT;
+    for (;;) {
+        struct skua_wait wait;
+        /* seq_cst: PREP, INTR. The plain look first: most of the time there is none. */
+        if (atomic_load_explicit(&task->future.token, memory_order_relaxed) &&
+            atomic_exchange_explicit(&task->future.token, 0, memory_order_seq_cst))
+            return 0;
+        if (skua_task_cancelled(task))
+            return -ECANCELED;
+        if (reason == SKUA_REASON_TIMEOUT)
+            return -ETIMEDOUT;
+        int rc = skua_wait_begin(&wait, SKUA_WAIT_PARK, false, deadline_ns);
+        if (rc < 0)
+            return rc;
+        if (atomic_load_explicit(&task->future.token, memory_order_seq_cst) ||
+            skua_task_cancelled(task)) {
+            skua_wait_abandon(&wait);
+            continue;
+        }
+        reason = skua_wait_park(&wait);
+    }
+}
+
+/* The agent that waits on behalf of @task now. */
+static struct skua_agent *waiting_agent(struct skua_task *task)
+{
+    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);
+    return proxy != NULL ? proxy : &host->agent;
+}
+
+int skua_unpark(skua_future *future)
+{
+    if (future == NULL || future->kind != SKUA_OBJECT_TASK)
+        return -EINVAL;
+    if (skua_future_done(future))
+        return -EALREADY;
+    struct skua_task *task = skua_task_of_future(future);
+    /* seq_cst: INTR */
+    if (atomic_exchange_explicit(&future->token, 1, memory_order_seq_cst))
+        return 0;
+    struct skua_agent *agent = waiting_agent(task);
+    uint32_t state = atomic_load_explicit(&agent->state, memory_order_seq_cst);
+    if (((state >> SKUA_AGENT_KIND_SHIFT) & 0xff) == SKUA_WAIT_PARK)
+        skua_agent_interrupt(agent);
+    return 0;
+}

@@ -1,0 +1,117 @@
+/*
+ * sched/wait.c - see wait.h.
+ */
+#include "sched/wait.h"
+
+#include "platform/clock.h"
+#include "platform/futex.h"
+#include "sched/executor_impl.h"
+#include "sched/runtime_impl.h"
+
+#include <errno.h>
+
+static int arm_timer(struct skua_wait *wait, uint64_t deadline_ns)
+{
+    struct skua_worker *worker = wait->thread->worker;
+    wait->timer.agent = wait->agent;
+    skua_timer_init(&wait->timer.timer);
+    skua_spin_lock(&worker->timer_lock);
+    int rc = skua_timer_heap_add(&worker->timers, &wait->timer.timer, deadline_ns);
+    skua_spin_unlock(&worker->timer_lock);
+    if (rc == 0)
+        wait->timer_worker = worker;
+    return rc;
+}
+
+/* After it the heap has no pointer into the frame, and nobody is about to use one it had. */
+static void disarm_timer(struct skua_wait *wait)
+{
+    struct skua_worker *worker = wait->timer_worker;
+    if (worker == NULL)
+        return;
+    skua_spin_lock(&worker->timer_lock);
+    (void)skua_timer_heap_remove(&worker->timers, &wait->timer.timer);
+    skua_spin_unlock(&worker->timer_lock);
+    wait->timer_worker = NULL;
+}
+
+int skua_wait_begin(struct skua_wait *wait, enum skua_wait_kind kind, bool deaf,
+                    uint64_t deadline_ns)
+{
+    struct skua_thread *thread = skua_thread_self();
+    wait->thread = thread;
+    wait->timer_worker = NULL;
+    wait->deadline_ns = deadline_ns;
+    if (thread != NULL && thread->worker != NULL) {
+        skua_assert(thread->host != NULL);
+        wait->agent = &thread->host->agent;
+    } else if (thread != NULL) {
+        wait->agent = &thread->agent;
+    } else {
+        wait->agent = &wait->own;
+        skua_agent_init(wait->agent, SKUA_AGENT_THREAD);
+    }
+    skua_agent_prepare(wait->agent, kind, deaf);
+    if (deadline_ns == SKUA_FOREVER || thread == NULL || thread->worker == NULL)
+        return 0;
+    int rc = arm_timer(wait, deadline_ns);
+    if (rc < 0)
+        skua_agent_abandon(wait->agent);
+    return rc;
+}
+
+void skua_wait_abandon(struct skua_wait *wait)
+{
+    disarm_timer(wait);
+    skua_agent_abandon(wait->agent);
+}
+
+static enum skua_reason park_thread(struct skua_wait *wait)
+{
+    struct skua_agent *agent = wait->agent;
+    if (skua_agent_commit(agent)) {
+        skua_executor_block_begin(wait->thread);
+        for (;;) {
+            /* acquire: partner RESOLVE */
+            uint32_t state = atomic_load_explicit(&agent->state, memory_order_acquire);
+            if ((state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_RESOLVED)
+                break;
+            int rc = skua_futex_wait(&agent->state, state, wait->deadline_ns);
+            if (rc == -ETIMEDOUT)
+                (void)skua_agent_resolve(agent, SKUA_REASON_TIMEOUT);
+        }
+        skua_executor_block_end(wait->thread);
+    }
+    return skua_agent_resumed(agent);
+}
+
+enum skua_reason skua_wait_park(struct skua_wait *wait)
+{
+    if (wait->agent->type == SKUA_AGENT_THREAD)
+        return park_thread(wait);
+    skua_thread_leave(wait->thread, SKUA_POST_COMMIT);
+    wait->thread = NULL; /* may be another one now */
+    enum skua_reason reason = skua_agent_resumed(wait->agent);
+    disarm_timer(wait);
+    return reason;
+}
+
+bool skua_wait_cancelled(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    return thread != NULL && thread->task != NULL && skua_task_cancelled(thread->task);
+}
+
+void skua_agent_ready(struct skua_agent *agent)
+{
+    if (agent->type == SKUA_AGENT_TASK)
+        skua_schedule(skua_task_of_agent(agent));
+    else
+        skua_futex_wake(&agent->state, 1);
+}
+
+void skua_agent_interrupt(struct skua_agent *agent)
+{
+    if (skua_agent_resolve(agent, SKUA_REASON_INTERRUPT) == SKUA_RESOLVE_WAITING)
+        skua_agent_ready(agent);
+}

@@ -1,0 +1,551 @@
+/*
+ * sched/worker.c - the worker's loop: take, steal, poll, sleep. See worker.h for what must hold.
+ *
+ * ORDER OF LOOKING  next slot (at most NEXT_STREAK times running), own queue, inject queue, engine
+ *        and timers, others' queues. Every TURNS switches the loop visits the engine and takes one
+ *        from the inject queue first, whatever is ready, so that neither starves.
+ *
+ * NEXT   The slot holds the oldest task woken by the task now running: it shares its data, and runs
+ *        next. Others woken meanwhile queue up behind in order. A thief takes it only when it has
+ *        been stuck for SKUA_NEXT_STUCK_NS without its owner switching at all.
+ *          NEXTPUT release store by the owner, partner NEXTTAKE acquire exchange or compare-and-swap
+ */
+#include "sched/worker.h"
+
+#include "sched/executor_impl.h"
+#include "sched/ops.h"
+#include "sched/runtime_impl.h"
+#include "sched/wait.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TURNS 61          /* prime, as in Go: does not beat with program loops */
+#define TURNS_WITH_OPS 16 /* requests wait in the ring's queue for at most this many switches */
+#define NEXT_STREAK 16u   /* then the queue goes first once */
+#define INJECT_BATCH 64u
+#define SKUA_NEXT_STUCK_NS UINT64_C(20000)
+
+static uint64_t worker_now(struct skua_worker *worker)
+{
+    return worker->engine->ops->now(worker->engine);
+}
+
+static uint64_t next_random(struct skua_worker *worker)
+{
+    /* xorshift64*: Marsaglia 2003 */
+    uint64_t x = worker->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    worker->random = x;
+    return x * UINT64_C(2685821657736338717);
+}
+
+/* ---- queueing ---------------------------------------------------------------------------------- */
+
+/* Whether a queue entry has nothing to run any more. */
+static bool is_stale(struct skua_task *task)
+{
+    /* acquire: partner CLAIM; what is not stale here is looked at again when it is popped */
+    uint8_t run = atomic_load_explicit(&task->run, memory_order_acquire);
+    return run == SKUA_RUN_INPLACE || run == SKUA_RUN_ENDED;
+}
+
+/* The own queue is full: half of it moves to the inject queue, less what turns out to be stale. */
+static SKUA_NOINLINE void overflow(struct skua_worker *worker, struct skua_task *task)
+{
+    void *items[SKUA_RUN_QUEUE_SIZE / 2];
+    unsigned count = skua_run_queue_take_half(&worker->queue, items);
+    struct skua_link head = {NULL};
+    struct skua_link *last = &head;
+    size_t kept = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct skua_task *moved = items[i];
+        if (is_stale(moved)) {
+            skua_object_unref(&worker->thread, moved);
+            continue;
+        }
+        last->next = &moved->agent.link;
+        last = &moved->agent.link;
+        kept++;
+    }
+    if (kept > 0) {
+        last->next = NULL;
+        skua_inject_queue_push(&worker->thread.runtime->inject, head.next, last, kept);
+    }
+    if (!skua_run_queue_push(&worker->queue, task))
+        skua_inject_queue_push(&worker->thread.runtime->inject, &task->agent.link,
+                               &task->agent.link, 1);
+}
+
+void skua_worker_push(struct skua_worker *worker, struct skua_task *task)
+{
+    if (skua_unlikely(!skua_run_queue_push(&worker->queue, task)))
+        overflow(worker, task);
+}
+
+void skua_worker_spawned(struct skua_worker *worker, struct skua_task *task)
+{
+    skua_worker_push(worker, task);
+    skua_idle_announce(&worker->thread.runtime->idle, worker->thread.runtime, &worker->thread);
+}
+
+void skua_worker_wake_task(struct skua_worker *worker, struct skua_task *task)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    /* relaxed: only the owner fills the slot; a thief may only empty it */
+    if (atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL) {
+        skua_worker_spawned(worker, task);
+        return;
+    }
+    atomic_store_explicit(&worker->next, task, memory_order_release); /* NEXTPUT */
+    /* seq_cst: WATCH, AWAKE in idle.h. Usually there is a watcher, or nobody sleeps. */
+    uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_relaxed);
+    if (skua_idle_sleeping(word) != 0 &&
+        !atomic_load_explicit(&runtime->idle.watcher, memory_order_seq_cst))
+        skua_idle_announce_slow(runtime, &worker->thread);
+}
+
+/*
+ * From anywhere. The task has not ended, so the runtime is there; a thread that is not its own pins
+ * it, because the task may end, and the runtime stop, before the wake is through.
+ */
+static SKUA_NOINLINE void inject(skua_runtime *runtime, struct skua_task *task)
+{
+    struct skua_thread *thread = skua_thread_self();
+    bool pin = thread == NULL || thread->runtime != runtime;
+    if (pin)
+        atomic_fetch_add_explicit(&runtime->pins, 1, memory_order_seq_cst); /* PIN */
+    skua_inject_queue_push(&runtime->inject, &task->agent.link, &task->agent.link, 1);
+    skua_idle_notify(runtime, thread);
+    if (pin)
+        skua_runtime_unpin(runtime);
+}
+
+void skua_schedule(struct skua_task *task)
+{
+    struct skua_thread *thread = skua_thread_self();
+    if (skua_likely(thread != NULL && thread->worker != NULL && thread->runtime == task->runtime))
+        skua_worker_wake_task(thread->worker, task);
+    else
+        inject(task->runtime, task);
+}
+
+/* ---- taking ------------------------------------------------------------------------------------ */
+
+/* A queue entry: claims an unstarted task, drops a stale one. True if @task is to be run. */
+static bool accept(struct skua_worker *worker, struct skua_task *task)
+{
+    /* acquire: partner CLAIM */
+    uint8_t run = atomic_load_explicit(&task->run, memory_order_acquire);
+    if (run == SKUA_RUN_STARTED)
+        return true;
+    if (run == SKUA_RUN_UNSTARTED && skua_task_claim(task, SKUA_RUN_STARTED))
+        return true;
+    skua_object_unref(&worker->thread, task);
+    return false;
+}
+
+static struct skua_task *take_next(struct skua_worker *worker)
+{
+    /* relaxed: a hint; the exchange decides */
+    if (atomic_load_explicit(&worker->next, memory_order_relaxed) == NULL)
+        return NULL;
+    return atomic_exchange_explicit(&worker->next, NULL, memory_order_acquire); /* NEXTTAKE */
+}
+
+/* The next task at hand, without looking outside this worker. Claimed; may lack a stack. */
+static struct skua_task *take_local(struct skua_worker *worker)
+{
+    for (;;) {
+        struct skua_task *task = NULL;
+        if (worker->next_streak < NEXT_STREAK) {
+            task = take_next(worker);
+            worker->next_streak++;
+        }
+        if (task == NULL) {
+            worker->next_streak = 0;
+            task = skua_run_queue_pop(&worker->queue);
+            if (task == NULL)
+                task = take_next(worker);
+        }
+        if (task == NULL)
+            return NULL;
+        if (accept(worker, task))
+            return task;
+    }
+}
+
+/*
+ * Moves a fair share of the inject queue, at most @max, to the own one. Returns one. Stale entries
+ * do not count: whole batches of them are dropped, or tasks run in place would pile up here.
+ */
+static struct skua_task *take_injected(struct skua_worker *worker, size_t max)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    struct skua_task *first = NULL;
+    size_t count = skua_inject_queue_count(&runtime->inject);
+    while (first == NULL && count > 0) {
+        struct skua_link *items[INJECT_BATCH];
+        size_t share = count / runtime->worker_count + 1;
+        size_t popped = skua_inject_queue_pop(&runtime->inject, items, skua_min(share, max));
+        for (size_t i = 0; i < popped; i++) {
+            struct skua_task *task = (struct skua_task *)(void *)items[i];
+            if (is_stale(task))
+                skua_object_unref(&worker->thread, task);
+            else if (first != NULL)
+                skua_worker_push(worker, task);
+            else if (accept(worker, task))
+                first = task;
+        }
+        if (popped == 0)
+            break;
+        count = skua_inject_queue_count(&runtime->inject);
+    }
+    return first;
+}
+
+/* A task stuck in @victim's next slot while that runs something long. Late pass only. */
+static struct skua_task *steal_next(struct skua_worker *worker, struct skua_worker *victim)
+{
+    struct skua_task *task = atomic_load_explicit(&victim->next, memory_order_acquire);
+    if (task == NULL)
+        return NULL;
+    uint64_t switches = atomic_load_explicit(&victim->counters.switches, memory_order_relaxed);
+    uint64_t now_ns = worker_now(worker);
+    if (worker->next_seen != task || worker->next_seen_switches != switches) {
+        worker->next_seen = task;
+        worker->next_seen_switches = switches;
+        worker->next_seen_ns = now_ns;
+        return NULL;
+    }
+    if (now_ns - worker->next_seen_ns < SKUA_NEXT_STUCK_NS)
+        return NULL;
+    worker->next_seen = NULL;
+    /* NEXTTAKE. relaxed on failure: somebody else has it */
+    if (!atomic_compare_exchange_strong_explicit(&victim->next, &task, NULL, memory_order_acquire,
+                                                 memory_order_relaxed))
+        return NULL;
+    return task;
+}
+
+/* One pass over the others, from a random start. */
+static struct skua_task *steal(struct skua_worker *worker)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    unsigned count = runtime->worker_count;
+    unsigned start = (unsigned)(next_random(worker) % count);
+    for (unsigned i = 0; i < count; i++) {
+        struct skua_worker *victim = &runtime->workers[(start + i) % count];
+        if (victim == worker)
+            continue;
+        skua_counter_add(&worker->counters.steal_attempts, 1);
+        unsigned taken = 0;
+        struct skua_task *task = skua_run_queue_steal(&victim->queue, &worker->queue, &taken);
+        if (task == NULL && (task = steal_next(worker, victim)) != NULL)
+            taken = 1;
+        skua_counter_add(&worker->counters.steals, taken);
+        if (task != NULL && accept(worker, task))
+            return task;
+        if (task != NULL && (task = take_local(worker)) != NULL)
+            return task;
+    }
+    return NULL;
+}
+
+bool skua_worker_any_work(struct skua_worker *self)
+{
+    skua_runtime *runtime = self->thread.runtime;
+    if (skua_inject_queue_count(&runtime->inject) != 0)
+        return true;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (skua_run_queue_count(&runtime->workers[i].queue) != 0)
+            return true;
+    }
+    return atomic_load_explicit(&self->next, memory_order_seq_cst) != NULL ||
+           atomic_load_explicit(&self->cancel_scan, memory_order_seq_cst) ||
+           atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == SKUA_PHASE_EXITING;
+}
+
+/* ---- switching --------------------------------------------------------------------------------- */
+
+/* Gives a claimed task a stack if it has none. False: there is none to be had; it has failed. */
+static bool ready_to_run(struct skua_worker *worker, struct skua_task *task)
+{
+    if (task->stack != NULL)
+        return true;
+    size_t size = task->future.stack_log2 ? (size_t)1 << task->future.stack_log2 : 0;
+    struct skua_stack *stack = skua_stack_acquire(&worker->thread.stacks, size);
+    if (stack == NULL) {
+        skua_task_end(&worker->thread, task, -ENOMEM, true);
+        return false;
+    }
+    task->stack = stack;
+    memset(&task->ctx, 0, sizeof(task->ctx));
+    skua_ctx_init(&task->ctx, skua_stack_low(stack), skua_stack_size(stack),
+                  skua_stack_color(stack), skua_task_main, task);
+    return true;
+}
+
+/* The next task at hand that can be switched to; NULL when the loop is to decide. */
+static struct skua_task *take_runnable(struct skua_worker *worker)
+{
+    if (--worker->budget < 0 || worker->engine->queued > SKUA_OPS_QUEUED_MAX)
+        return NULL;
+    struct skua_task *task;
+    while ((task = take_local(worker)) != NULL) {
+        if (ready_to_run(worker, task))
+            return task;
+    }
+    return NULL;
+}
+
+SKUA_NOINLINE void skua_thread_post(struct skua_thread *thread)
+{
+    struct skua_task *host = thread->post_host;
+    enum skua_post post = thread->post;
+    thread->post = SKUA_POST_NONE;
+    switch (post) {
+    case SKUA_POST_NONE:
+        break;
+    case SKUA_POST_COMMIT:
+        if (!skua_agent_commit(&host->agent))
+            skua_schedule(host);
+        break;
+    case SKUA_POST_YIELD:
+        skua_worker_push(thread->worker, host);
+        break;
+    case SKUA_POST_HOP:
+        skua_executor_push_hop(host->executor, host);
+        break;
+    case SKUA_POST_BACK:
+        inject(host->runtime, host);
+        break;
+    case SKUA_POST_DEAD:
+        skua_ctx_fini(&thread->dead_ctx);
+        skua_stack_release(&thread->stacks, thread->dead_stack);
+        break;
+    }
+}
+
+void skua_thread_leave(struct skua_thread *thread, enum skua_post post)
+{
+    struct skua_task *host = thread->host;
+    struct skua_task *task = thread->task;
+    struct skua_worker *worker = thread->worker;
+    skua_assert(thread->post == SKUA_POST_NONE);
+    struct skua_task *to = worker != NULL ? take_runnable(worker) : NULL;
+    if (to == NULL && post == SKUA_POST_YIELD && worker != NULL && worker->budget >= 0)
+        return; /* nobody else is ready */
+    thread->post = post;
+    thread->post_host = host;
+    if (to != NULL) {
+        skua_counter_add(&worker->counters.switches, 1);
+        thread->host = to;
+        thread->task = to;
+        skua_ctx_switch(&host->ctx, &to->ctx);
+    } else {
+        skua_ctx_switch(&host->ctx, &thread->base);
+    }
+    thread = skua_thread_self();
+    thread->host = host;
+    thread->task = task;
+    skua_thread_post(thread);
+}
+
+_Noreturn void skua_thread_exit_task(struct skua_thread *thread, struct skua_ctx ctx,
+                                     struct skua_stack *stack)
+{
+    thread->dead_ctx = ctx;
+    thread->dead_stack = stack;
+    thread->post = SKUA_POST_DEAD;
+    thread->post_host = NULL;
+    struct skua_worker *worker = thread->worker;
+    struct skua_task *to = worker != NULL ? take_runnable(worker) : NULL;
+    if (to != NULL) {
+        skua_counter_add(&worker->counters.switches, 1);
+        thread->host = to;
+        thread->task = to;
+        skua_ctx_leave(&thread->dead_ctx, &to->ctx);
+    }
+    skua_ctx_leave(&thread->dead_ctx, &thread->base);
+}
+
+struct skua_task *skua_worker_reuse(struct skua_worker *worker)
+{
+    if (worker->budget <= 0 || worker->engine->queued > SKUA_OPS_QUEUED_MAX)
+        return NULL;
+    /* relaxed: a woken task goes first, through the ordinary way */
+    if (atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL)
+        return NULL;
+    for (;;) {
+        struct skua_task *task = skua_run_queue_pop(&worker->queue);
+        if (task == NULL)
+            return NULL;
+        if (!accept(worker, task))
+            continue;
+        if (task->stack == NULL && task->future.stack_log2 == 0) {
+            worker->budget--;
+            skua_counter_add(&worker->counters.switches, 1);
+            return task;
+        }
+        /* Popped but not for this stack: the slot is free (looked at above, and only we fill it). */
+        atomic_store_explicit(&worker->next, task, memory_order_release); /* NEXTPUT */
+        return NULL;
+    }
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------- */
+
+/* From the base context: runs @task, and whatever it switches to, until somebody comes back. */
+static void execute(struct skua_worker *worker, struct skua_task *task)
+{
+    if (!ready_to_run(worker, task))
+        return;
+    skua_counter_add(&worker->counters.switches, 1);
+    worker->thread.host = task;
+    worker->thread.task = task;
+    skua_ctx_switch(&worker->thread.base, &task->ctx);
+    worker->thread.host = NULL;
+    worker->thread.task = NULL;
+    skua_thread_post(&worker->thread);
+}
+
+void skua_worker_timers(struct skua_worker *worker)
+{
+    if (worker->timers.count == 0) /* only the owner adds */
+        return;
+    uint64_t now_ns = worker_now(worker);
+    for (;;) {
+        /* The lock is held over the resolve: a waiter that removes its timer waits for it here. */
+        skua_spin_lock(&worker->timer_lock);
+        struct skua_timer *timer = skua_timer_heap_pop(&worker->timers, now_ns);
+        struct skua_agent *ready = NULL;
+        if (timer != NULL) {
+            struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);
+            struct skua_agent *agent = wait->agent;
+            if (skua_agent_resolve(agent, SKUA_REASON_TIMEOUT) == SKUA_RESOLVE_WAITING)
+                ready = agent;
+        }
+        skua_spin_unlock(&worker->timer_lock);
+        if (timer == NULL)
+            return;
+        skua_counter_add(&worker->counters.timers_fired, 1);
+        if (ready != NULL)
+            skua_agent_ready(ready);
+    }
+}
+
+/* Engine and timers, without waiting. */
+static void poll_engine(struct skua_worker *worker)
+{
+    /* relaxed: set again by whoever cancels; looked at with seq_cst before sleeping */
+    if (atomic_load_explicit(&worker->cancel_scan, memory_order_relaxed))
+        skua_ops_cancel_scan(worker);
+    if (worker->engine->in_flight != 0)
+        (void)worker->engine->ops->poll(worker->engine, 0);
+    skua_worker_timers(worker);
+}
+
+/* Looks at the others until something turns up or the time for it is over. */
+static struct skua_task *search(struct skua_worker *worker)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    if (!skua_idle_search_begin(worker))
+        return NULL;
+    uint64_t deadline_ns = worker_now(worker) + runtime->spin_ns;
+    for (unsigned round = 0;; round++) {
+        struct skua_task *task = steal(worker);
+        if (task == NULL)
+            task = take_injected(worker, INJECT_BATCH);
+        if (task == NULL) {
+            poll_engine(worker);
+            task = take_local(worker);
+        }
+        if (task != NULL) {
+            skua_idle_search_end(worker, true);
+            return task;
+        }
+        if (runtime->spin_ns == 0 || worker_now(worker) >= deadline_ns)
+            return NULL; /* still counted as searching: skua_idle_sleep() takes care of that */
+        for (unsigned i = 0; i < 8; i++)
+            skua_cpu_relax();
+    }
+}
+
+static struct skua_task *find(struct skua_worker *worker)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    struct skua_task *task = NULL;
+    if (worker->budget < 0)
+        task = take_injected(worker, INJECT_BATCH);
+    poll_engine(worker);
+    worker->budget = worker->engine->in_flight != 0 ? TURNS_WITH_OPS : TURNS;
+    if (task == NULL)
+        task = take_local(worker);
+    if (task == NULL)
+        task = take_injected(worker, INJECT_BATCH);
+    if (task == NULL && runtime->worker_count > 1)
+        task = search(worker);
+    else if (task != NULL)
+        skua_idle_search_end(worker, true);
+    return task;
+}
+
+static void run_loop(struct skua_worker *worker)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    for (;;) {
+        struct skua_task *task = find(worker);
+        if (task != NULL) {
+            execute(worker, task);
+            continue;
+        }
+        /* acquire: partner is the store by the stopping thread */
+        if (atomic_load_explicit(&runtime->phase, memory_order_acquire) == SKUA_PHASE_EXITING)
+            return;
+        skua_idle_sleep(worker);
+        skua_worker_timers(worker);
+    }
+}
+
+static int worker_init(struct skua_worker *worker)
+{
+    skua_runtime *runtime = worker->thread.runtime;
+    struct skua_engine_config config = {.entries = runtime->options.ring_entries,
+                                        .cq_entries = runtime->options.cq_entries};
+    worker->budget = TURNS;
+    worker->random = (worker->index + 1) * UINT64_C(0x9E3779B97F4A7C15);
+    int rc = skua_fault_thread_init(&worker->thread.fault);
+    if (rc < 0)
+        return rc;
+    rc = runtime->engine_ops->create(&worker->engine, &config);
+    if (rc < 0)
+        skua_fault_thread_fini(&worker->thread.fault);
+    return rc;
+}
+
+void *skua_worker_main(void *arg)
+{
+    struct skua_worker *worker = arg;
+    skua_runtime *runtime = worker->thread.runtime;
+    skua_tls_set(&worker->thread);
+    skua_ctx_init_thread(&worker->thread.base);
+    skua_slab_cache_init(&worker->thread.objects, runtime->objects);
+    skua_stack_cache_init(&worker->thread.stacks, runtime->stacks);
+    int rc = worker_init(worker);
+    if (skua_runtime_worker_ready(runtime, rc)) {
+        run_loop(worker);
+        skua_runtime_workers_quiet(runtime);
+    }
+    if (rc == 0) {
+        skua_fault_thread_fini(&worker->thread.fault);
+        worker->engine->ops->destroy(worker->engine);
+    }
+    skua_stack_cache_fini(&worker->thread.stacks);
+    skua_slab_cache_fini(&worker->thread.objects);
+    skua_ctx_fini(&worker->thread.base);
+    skua_tls_set(NULL);
+    return NULL;
+}

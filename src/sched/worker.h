@@ -1,0 +1,146 @@
+/*
+ * sched/worker.h - worker threads: what a thread of the runtime is, and how tasks change on it.
+ *
+ * WHAT   struct skua_thread is what the thread pointer (platform/tls.h) leads to on workers and
+ *        executor threads; foreign threads have none. A worker adds queues, an engine, timers.
+ *
+ * SWITCH A task leaves its stack in one of the ways of enum skua_post. It switches straight to the
+ *        next ready task if there is one at hand, otherwise to the thread's base context. Whoever it
+ *        switched to first carries out the post (skua_thread_post()), when nobody is on the old
+ *        stack any more: "park = switch first, commit after". So between the switch and the post no
+ *        code of the library or the user runs, and a post never runs on the stack it gives away.
+ *
+ * INVARIANTS
+ *   thread.task is the running task, the innermost of those in place; thread.host is the task whose
+ *   stack it is on. Both NULL on the base context. A suspended task has both in its own frame and
+ *   puts them back when it resumes, on whatever thread that is.
+ *   Nothing but the owner touches a worker, except: next (CAS), queue (as its header says), timers
+ *   (under timer_lock), cancel_scan, counters (read), engine (wake).
+ */
+#ifndef SKUA_SRC_WORKER_H
+#define SKUA_SRC_WORKER_H
+
+#include "base/list.h"
+#include "base/spin.h"
+#include "core/run_queue.h"
+#include "core/slab.h"
+#include "core/timer_heap.h"
+#include "engine/engine.h"
+#include "platform/fault.h"
+#include "platform/tls.h"
+#include "sched/task.h"
+
+#include <pthread.h>
+
+/* How a task has left its stack, and what must be done now that it has. */
+enum skua_post {
+    SKUA_POST_NONE = 0,
+    SKUA_POST_COMMIT, /* it waits: skua_agent_commit() */
+    SKUA_POST_YIELD,  /* it is ready: behind the others */
+    SKUA_POST_HOP,    /* it goes to its executor */
+    SKUA_POST_BACK,   /* it goes to the workers */
+    SKUA_POST_DEAD    /* it has ended: the stack is free */
+};
+
+struct skua_thread {
+    struct skua_worker *worker; /* NULL on an executor thread; constant */
+    skua_runtime *runtime;      /* constant */
+    struct skua_task *task;
+    struct skua_task *host;
+    struct skua_task *post_host; /* for post; NULL for DEAD */
+    enum skua_post post;
+    bool forked;                   /* a copy in a forked child: nothing works */
+    struct skua_ctx base;          /* the thread's own stack */
+    struct skua_ctx dead_ctx;      /* for SKUA_POST_DEAD */
+    struct skua_stack *dead_stack; /* for SKUA_POST_DEAD */
+    struct skua_slab_cache objects;
+    struct skua_stack_cache stacks;
+    struct skua_executor *executor; /* of an executor thread; constant */
+    struct skua_agent agent;        /* of an executor thread */
+    struct skua_fault_thread fault; /* alternate signal stack */
+};
+
+/* Read by anybody, written by the owner with skua_counter_add(). */
+struct skua_worker_counters {
+    _Atomic uint64_t ended;
+    _Atomic uint64_t spawned;
+    _Atomic uint64_t inlined;
+    _Atomic uint64_t switches;
+    _Atomic uint64_t steals;
+    _Atomic uint64_t steal_attempts;
+    _Atomic uint64_t parks;
+    _Atomic uint64_t wakes;
+    _Atomic uint64_t offloads;
+    _Atomic uint64_t timers_fired;
+};
+
+struct skua_worker {
+    struct skua_thread thread; /* first: the thread pointer leads here */
+
+    /* owner only */
+    int budget; /* direct switches left before the loop looks at engine and inject queue */
+    unsigned next_streak; /* times in a row the next slot was preferred to the queue */
+    uint64_t random;
+    bool searching;         /* counted in runtime.idle */
+    struct skua_list ops;   /* in flight on this ring */
+    unsigned buffers_epoch; /* of the registered buffers this ring has */
+    uint64_t
+        next_seen_ns; /* late pass: when next_seen was first seen in a victim's next slot ... */
+    void *next_seen;
+    uint64_t next_seen_switches; /* ... and how many switches that victim had made by then */
+    struct skua_worker_counters counters;
+
+    /* constant after start */
+    unsigned index;
+    struct skua_engine *engine;
+    pthread_t pthread;
+
+    /* shared */
+    _Atomic(struct skua_task *) next SKUA_CACHE_ALIGNED; /* put by the owner, taken by CAS */
+    _Atomic bool cancel_scan;                            /* look for cancelled tasks among ops */
+    struct skua_spin timer_lock;
+    struct skua_timer_heap timers; /* guarded by timer_lock */
+    struct skua_run_queue queue;
+};
+
+static SKUA_ALWAYS_INLINE struct skua_thread *skua_thread_self(void)
+{
+    return skua_tls_get();
+}
+
+/* A worker thread's main function; @arg is the struct skua_worker. */
+void *skua_worker_main(void *arg);
+
+/* Leaves the running host's stack, for @post; returns when it is resumed, on whatever thread. */
+void skua_thread_leave(struct skua_thread *thread, enum skua_post post);
+
+/* First thing after any switch: carries out what the one who left asked for. */
+void skua_thread_post(struct skua_thread *thread);
+
+/* The running host has ended and its stack is free: goes elsewhere for good. */
+_Noreturn void skua_thread_exit_task(struct skua_thread *thread, struct skua_ctx ctx,
+                                     struct skua_stack *stack);
+
+/*
+ * The next unstarted task that can run on the stack of one that has just ended here, already
+ * claimed; NULL if something else is to be done first.
+ */
+struct skua_task *skua_worker_reuse(struct skua_worker *worker);
+
+/* Puts a new or yielded task behind the others, without and with the wake of a sleeper. */
+void skua_worker_push(struct skua_worker *worker, struct skua_task *task);
+void skua_worker_spawned(struct skua_worker *worker, struct skua_task *task);
+
+/* Puts a task that was waiting where it runs soon. */
+void skua_worker_wake_task(struct skua_worker *worker, struct skua_task *task);
+
+/* Queues a ready task from anywhere. */
+void skua_schedule(struct skua_task *task);
+
+/* Whether any worker but @self has, or the inject queue holds, work; for the last look before sleep. */
+bool skua_worker_any_work(struct skua_worker *self);
+
+/* Fires what is due. */
+void skua_worker_timers(struct skua_worker *worker);
+
+#endif /* SKUA_SRC_WORKER_H */
