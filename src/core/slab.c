@@ -1,8 +1,8 @@
 /*
  * core/slab.c - see slab.h.
  *
- * A pool is a list of chunks (64 KiB, doubling to 32 MiB, where transparent huge pages help) cut into
- * objects by bumping, and a depot of freed objects kept as batches. Everything in the pool is
+ * A pool is a list of chunks (64 KiB, doubling to 32 MiB, where transparent huge pages help) cut
+ * into objects by bumping, and a depot of freed objects kept as batches. Everything in the pool is
  * guarded by its lock; chunks are only added, so for_each walks them without it.
  */
 #include "core/slab.h"
@@ -28,8 +28,8 @@ struct chunk {
 };
 
 /*
- * A batch of freed objects: the first object links the batches through its third word. The second is
- * left alone because a stale reader may look at it (the wait state of a task that has ended).
+ * A batch of freed objects: the first object links the batches through its third word. The second
+ * is left alone because a stale reader may look at it (the wait state of a task that has ended).
  */
 struct batch {
     struct skua_slab_free *next_object;

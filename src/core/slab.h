@@ -2,11 +2,11 @@
  * core/slab.h - fixed-size objects in memory that stays an object for as long as the pool lives.
  *
  * Type-stable: a freed object's memory is handed out again as the same type and never unmapped
- * before the pool ends, so a late reader of a stale pointer reads an object, not a hole. Objects can
- * outlive their owner: skua_slab_pool_retire() lets the last free end the pool.
+ * before the pool ends, so a late reader of a stale pointer reads an object, not a hole. Objects
+ * can outlive their owner: skua_slab_pool_retire() lets the last free end the pool.
  *
- * Threads: a struct skua_slab_cache belongs to one thread; the pool behind it has a lock, taken once
- * for SKUA_SLAB_BATCH objects. Threads without a cache use the _shared calls.
+ * Threads: a struct skua_slab_cache belongs to one thread; the pool behind it has a lock, taken
+ * once for SKUA_SLAB_BATCH objects. Threads without a cache use the _shared calls.
  */
 #ifndef SKUA_SRC_SLAB_H
 #define SKUA_SRC_SLAB_H
@@ -38,12 +38,14 @@ struct skua_slab_cache {
     struct skua_slab_pool *pool;
 };
 
-/* A pool of zero-initialised-once objects of @object_size bytes (a multiple of 64). NULL: ENOMEM. */
+/*
+ * A pool of zero-initialised-once objects of @object_size bytes (a multiple of 64). NULL: ENOMEM.
+ */
 struct skua_slab_pool *skua_slab_pool_create(size_t object_size);
 
 /*
- * The owner is done: no cache is attached any more. The pool is unmapped now if no object is in use,
- * otherwise by the free of the last one; then @gone(@arg) is called.
+ * The owner is done: no cache is attached any more. The pool is unmapped now if no object is in
+ * use, otherwise by the free of the last one; then @gone(@arg) is called.
  */
 void skua_slab_pool_retire(struct skua_slab_pool *pool, void (*gone)(void *arg), void *arg);
 

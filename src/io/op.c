@@ -25,7 +25,9 @@ static intptr_t run_blocking(void *arg)
     return 0;
 }
 
-/* Carries out @op on the blocking executor. Its memory is in use until the job is over: no way out. */
+/*
+ * Carries out @op on the blocking executor. Its memory is in use until the job is over: no way out.
+ */
 static void offload(skua_op *op, bool shielded)
 {
     skua_future *job = skua_run_in_executor(NULL, run_blocking, op);

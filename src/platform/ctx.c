@@ -86,6 +86,16 @@ static void frame_init(struct frame *frame, skua_ctx_entry *entry, void *arg)
 /* All that a fresh stack must hold at its top; a multiple of 16. */
 #define TOP_BYTES (sizeof(struct frame) + RED_ZONE_BYTES + END_BYTES)
 
+/* Room for what this file puts on a fresh stack, with a little to spare for the entry. */
+#define STACK_BYTES_MIN 1024u
+
+static uintptr_t stack_top(void *low, size_t size_bytes, size_t top_offset_bytes)
+{
+    skua_check(top_offset_bytes % 16 == 0);
+    skua_check(size_bytes >= top_offset_bytes + STACK_BYTES_MIN);
+    return ((uintptr_t)low + size_bytes - top_offset_bytes) & ~(uintptr_t)15;
+}
+
 /* The frame that makes the first switch to @ctx call @entry(@arg). */
 static void stack_init(struct skua_ctx *ctx, uintptr_t top, skua_ctx_entry *entry, void *arg)
 {
@@ -111,10 +121,7 @@ void skua_ctx_fini(struct skua_ctx *ctx)
 void skua_ctx_init(struct skua_ctx *ctx, void *low, size_t size_bytes, size_t top_offset_bytes,
                    skua_ctx_entry *entry, void *arg)
 {
-    skua_check(top_offset_bytes % 16 == 0);
-    skua_check(size_bytes >= top_offset_bytes + TOP_BYTES + 16);
-    uintptr_t top = ((uintptr_t)low + size_bytes - top_offset_bytes) & ~(uintptr_t)15;
-    stack_init(ctx, top, entry, arg);
+    stack_init(ctx, stack_top(low, size_bytes, top_offset_bytes), entry, arg);
 }
 
 #else
@@ -229,11 +236,10 @@ void skua_ctx_fini(struct skua_ctx *ctx)
 void skua_ctx_init(struct skua_ctx *ctx, void *low, size_t size_bytes, size_t top_offset_bytes,
                    skua_ctx_entry *entry, void *arg)
 {
-    skua_check(top_offset_bytes % 16 == 0);
-    skua_check(size_bytes >= top_offset_bytes + sizeof(struct first_call) + TOP_BYTES + 16);
+    uintptr_t top = stack_top(low, size_bytes, top_offset_bytes);
     skua_ctx_fini(ctx);
 #if SKUA_ASAN
-    /* Who left for good did not return from its frames: their red zones are still poisoned. */
+    /* Whoever was here last need not have returned from its frames: forget their red zones. */
     __asan_unpoison_memory_region(low, size_bytes);
     ctx->stack_low = low;
     ctx->stack_size_bytes = size_bytes;
@@ -243,7 +249,6 @@ void skua_ctx_init(struct skua_ctx *ctx, void *low, size_t size_bytes, size_t to
     ctx->fiber = __tsan_create_fiber(0);
     ctx->owns_fiber = 1;
 #endif
-    uintptr_t top = ((uintptr_t)low + size_bytes - top_offset_bytes) & ~(uintptr_t)15;
     struct first_call *call = (struct first_call *)(top - sizeof(*call));
     *call = (struct first_call){.entry = entry, .arg = arg, .self = ctx};
     stack_init(ctx, (uintptr_t)call, (skua_ctx_entry *)(uintptr_t)first_run, call);

@@ -10,11 +10,11 @@
  *        A fresh stack gets skua_ctx_init(). The first switch to it calls @entry(@arg), which never
  *        returns: it leaves for good with skua_ctx_leave().
  *
- * ORDER  A context must not be resumed before the context that @from switched to is running: the
- *        resumer synchronises with something that was done there (park = switch first, commit
- *        after). TSan builds report a resume that does not.
+ * ORDER  A context must not be resumed before the one that it switched to is running: the resumer
+ *        synchronises with something that was done there (park = switch first, commit after).
+ *        TSan builds report a resume that does not.
  *
- * FLOAT  A fresh context starts with the control words of the caller of skua_ctx_init(), as a thread
+ * FLOAT  A fresh context starts with the control words of skua_ctx_init()'s caller, as a thread
  *        does with those of its creator. Exception flags are not promised to be a context's own.
  *
  * The sanitizer and valgrind bookkeeping is inside; in an ordinary build struct skua_ctx is one
@@ -30,14 +30,15 @@
 struct skua_ctx {
     void *sp; /* stack pointer while suspended; first: the assembly stores it through the pointer */
 #if SKUA_ASAN
-    void *fake_stack;       /* ASan's, while suspended */
-    const void *stack_low;  /* of the stack this context runs on; of a thread's: known when it */
-    size_t stack_size_bytes; /* is suspended */
+    void *fake_stack; /* ASan's, while suspended */
+    /* Of the stack this context runs on. A thread's own is known from its first suspension on. */
+    const void *stack_low;
+    size_t stack_size_bytes;
 #endif
 #if SKUA_TSAN
-    void *fiber;         /* TSan's */
-    int owns_fiber;      /* skua_ctx_init() made it; a thread's own belongs to TSan */
-    unsigned suspended;  /* written by whoever runs after a suspension, read by the next resumer */
+    void *fiber;        /* TSan's */
+    int owns_fiber;     /* skua_ctx_init() made it; a thread's own belongs to TSan */
+    unsigned suspended; /* written by whoever runs after a suspension, read by the next resumer */
 #endif
 };
 

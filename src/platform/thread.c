@@ -1,5 +1,6 @@
 /*
- * platform/thread.c - see thread.h. Sources: cgroups(7), cpu.max of cgroup v2, cpu.cfs_quota_us of v1.
+ * platform/thread.c - see thread.h. Sources: cgroups(7), cpu.max of cgroup v2, cpu.cfs_quota_us of
+ * v1.
  */
 #include "platform/thread.h"
 

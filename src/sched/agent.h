@@ -31,8 +31,8 @@
  *          cancel between the check and the wait is lost.
  *   COMMIT commit's acq_rel compare-and-swap, partner RESOLVE: release hands the suspended stack to
  *          the resolver, and through the run queue to the worker that resumes it.
- *   RESOLVE resolve's acq_rel compare-and-swap, partner COMMIT; for a thread agent its partner is the
- *          acquire load in the futex loop: what the resolver wrote (a result) is visible after.
+ *   RESOLVE resolve's acq_rel compare-and-swap, partner COMMIT; for a thread agent its partner is
+ *          the acquire load in the futex loop: what the resolver wrote (a result) is visible after.
  *
  * LAST TOUCH  For a task the winner's last touch is putting it in a queue. For a thread agent it is
  *        the futex wake after the store; the agent may be gone by then, and a wake of a word nobody
@@ -90,7 +90,9 @@ static inline void skua_agent_init(struct skua_agent *agent, enum skua_agent_typ
 {
     agent->link.next = NULL;
     agent->type = (uint32_t)type;
-    /* relaxed: published with the agent itself. Not atomic_init: a late interrupt may be reading. */
+    /*
+     * relaxed: published with the agent itself. Not atomic_init: a late interrupt may be reading.
+     */
     atomic_store_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_relaxed);
 }
 
@@ -104,14 +106,19 @@ static inline void skua_agent_prepare(struct skua_agent *agent, enum skua_wait_k
     (void)atomic_exchange_explicit(&agent->state, state, memory_order_seq_cst);
 }
 
-/* The agent: will not wait after all. Disarm the sources before or after, but before their frame ends. */
+/*
+ * The agent: will not wait after all. Disarm the sources before or after, but before their frame
+ * ends.
+ */
 static inline void skua_agent_abandon(struct skua_agent *agent)
 {
     /* relaxed: whoever resolved meanwhile did nothing but this word; the sources carry the order */
     atomic_store_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_relaxed);
 }
 
-/* After the switch: true if the agent now waits, false if it has been resolved and must be resumed. */
+/*
+ * After the switch: true if the agent now waits, false if it has been resolved and must be resumed.
+ */
 static inline bool skua_agent_commit(struct skua_agent *agent)
 {
     /* relaxed: the compare-and-swap below decides */

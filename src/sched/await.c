@@ -2,10 +2,10 @@
  * sched/await.c - see await.h.
  *
  * IN PLACE  Waiting for a task that has not started and running it are the same thing, if its frame
- *        fits: the waiter can do nothing else meanwhile. The child then has no stack of its own; the
- *        host's agent waits on its behalf (task.host), and its cancel is that of every task between
- *        it and the host (task.outer). Only for awaits that end when the child does: not for those
- *        with a deadline.
+ *        fits: the waiter can do nothing else meanwhile. The child then has no stack of its own;
+ *        the host's agent waits on its behalf (task.host), and its cancel is that of every task
+ *        between it and the host (task.outer). Only for awaits that end when the child does: not
+ *        for those with a deadline.
  */
 #include "sched/await.h"
 

@@ -13,8 +13,8 @@
 int skua_future_wait(skua_future *future, uint64_t deadline_ns, bool deaf);
 
 /*
- * If @future is an unstarted task or job that may run on the caller's stack, runs it. True if it has
- * been run.
+ * If @future is an unstarted task or job that may run on the caller's stack, runs it. True if it
+ * has been run.
  */
 bool skua_future_run_in_place(struct skua_thread *thread, skua_future *future);
 

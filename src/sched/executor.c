@@ -15,8 +15,8 @@
  *       idle thread or makes one; a thread that takes a job while more are queued does the same
  *       (one spinner stands for one job only); and a thread that blocks hands its turn on.
  *   K2  queued + reserved <= queue_max at every submission.
- *   K3  A job is run by whoever claims it (task.h, RUN): the pool's thread, or its awaiter in place.
- *       Its queue entry holds a reference until a thread pops it.
+ *   K3  A job is run by whoever claims it (task.h, RUN): the pool's thread, or its awaiter in
+ *       place. Its queue entry holds a reference until a thread pops it.
  *
  * Nested use cannot deadlock: an awaited unstarted job is run in place by its awaiter if that is a
  * thread of the same executor; any other wait blocks the thread, which is replaced: threads may
@@ -71,7 +71,7 @@ struct pool_thread {
     pthread_t pthread;
 };
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void *executor_main(void *arg);
 
@@ -164,7 +164,7 @@ void skua_executor_block_end(struct skua_thread *thread)
     pthread_mutex_unlock(&thread->executor->lock);
 }
 
-/* ---- queue ------------------------------------------------------------------------------------- */
+/* ---- queue ----------------------------------------------------------------------------------- */
 
 /* The lock is held. */
 static void append(skua_executor *executor, struct skua_task *item)
@@ -259,7 +259,7 @@ uint64_t skua_executor_accepted(skua_executor *executor)
     return accepted;
 }
 
-/* ---- a thread's life --------------------------------------------------------------------------- */
+/* ---- a thread's life ------------------------------------------------------------------------- */
 
 /* Looks at the queue for a while without the lock. The lock is held before and after. */
 static void spin(skua_executor *executor)
@@ -382,7 +382,7 @@ static void *executor_main(void *arg)
     return NULL;
 }
 
-/* ---- creation and end -------------------------------------------------------------------------- */
+/* ---- creation and end ------------------------------------------------------------------------ */
 
 static int check_options(const skua_executor_options *o)
 {
@@ -497,7 +497,7 @@ void skua_executor_cancel_all(skua_executor *executor)
     }
 }
 
-/* ---- offloading -------------------------------------------------------------------------------- */
+/* ---- offloading ------------------------------------------------------------------------------ */
 
 /* The executor meant by @executor, NULL being the blocking one of the current runtime. */
 static skua_executor *resolve(skua_executor *executor)

@@ -3,8 +3,8 @@
  *
  * The child handler, registered once for the process, marks the child: every call that starts or
  * waits returns -ECHILD there. If the forking thread was one of the runtime's, its copy of the
- * thread structure is replaced by one that has nothing, so that no call touches queues or rings whose
- * other side is gone.
+ * thread structure is replaced by one that has nothing, so that no call touches queues or rings
+ * whose other side is gone.
  *
  * File statics, because fork() is the process's affair, not a runtime's.
  */

@@ -10,15 +10,16 @@
  * INVARIANTS
  *   J1  A worker whose bit was cleared by another is counted as searching from that moment, and is
  *       woken by engine wake (sticky), so it will look for work.
- *   J2  Work made by an awake worker is never lost, only found late: that worker will run it, and if
- *       another sleeps, there is a watcher or there will be one (it becomes watcher, or one notices
- *       that the maker is awake, before sleeping for ever). So a push by a worker needs no fence.
+ *   J2  Work made by an awake worker is never lost, only found late: that worker will run it, and
+ *       if another sleeps, there is a watcher or there will be one (it becomes watcher, or one
+ *       notices that the maker is awake, before sleeping for ever). So a push by a worker needs no
+ *       fence.
  *   J3  Work injected from outside when every worker sleeps wakes one: see ORDERING.
  *
  * ORDERING
  *   SLEEP  seq_cst bit set and count, then seq_cst loads of the queues; partner INJECT: the outside
- *          makes its push visible (the queue's seq_cst count), then loads word (seq_cst). Store-load
- *          on both sides: one of them sees the other.
+ *          makes its push visible (the queue's seq_cst count), then loads word (seq_cst).
+ *          Store-load on both sides: one of them sees the other.
  *   WATCH  a resigning watcher stores watcher = 0, then loads word; partner AWAKE: a worker that
  *          wakes changes word, then (later, when it makes work) loads watcher. All seq_cst: either
  *          the resigning one sees somebody awake and stays, or the awake one sees no watcher and
@@ -68,7 +69,9 @@ void skua_idle_notify(skua_runtime *runtime, struct skua_thread *thread);
 /* A worker wants to search: false if enough others do. */
 bool skua_idle_search_begin(struct skua_worker *worker);
 
-/* A searching worker stops searching; @found: it has work, and the last one to stop wakes another. */
+/*
+ * A searching worker stops searching; @found: it has work, and the last one to stop wakes another.
+ */
 void skua_idle_search_end(struct skua_worker *worker, bool found);
 
 /* Sleeps in the engine until there may be something to do. */

@@ -10,7 +10,9 @@
 
 #define CANCEL_SENT 1u /* in skua_op.reserved, while the op is in flight */
 
-/* What the ops of one call have in common. In the task's frame; touched on its ring's thread only. */
+/*
+ * What the ops of one call have in common. In the task's frame; touched on its ring's thread only.
+ */
 struct batch {
     struct skua_agent *agent;
     struct skua_task *host;

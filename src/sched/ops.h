@@ -2,12 +2,13 @@
  * sched/ops.h - I/O requests of tasks on a worker: from the task to the engine and back.
  *
  * The task's frame holds the ops and their batch. The ops are on worker.ops from submit to
- * completion; both happen on the worker's thread, so batch and list need no lock. The task parks deaf:
- * only the completion of its last op resumes it, since the kernel may write to its buffers until then.
+ * completion; both happen on the worker's thread, so batch and list need no lock. The task parks
+ * deaf: only the completion of its last op resumes it, since the kernel may write to its buffers
+ * until then.
  *
- * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is one
- *        it sets that worker's cancel_scan and wakes it. The worker goes through its list. The task
- *        stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
+ * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is
+ *        one it sets that worker's cancel_scan and wakes it. The worker goes through its list. The
+ *        task stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
  */
 #ifndef SKUA_SRC_OPS_H
 #define SKUA_SRC_OPS_H

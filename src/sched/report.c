@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- failures ---------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static void print_failure(const skua_failure *failure)
 {
@@ -37,7 +37,7 @@ void skua_report_failure(const struct skua_task *task)
         print_failure(&failure);
 }
 
-/* ---- stack overflow ---------------------------------------------------------------------------- */
+/* ---- stack overflow -------------------------------------------------------------------------- */
 
 static const void *lookup(const void *address)
 {
@@ -83,7 +83,7 @@ void skua_overflow_uninstall(void)
     skua_fault_uninstall();
 }
 
-/* ---- information ------------------------------------------------------------------------------- */
+/* ---- information ----------------------------------------------------------------------------- */
 
 int skua_runtime_info(skua_runtime *runtime, skua_info *info)
 {
@@ -135,7 +135,7 @@ int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats 
     return 0;
 }
 
-/* ---- lists ------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 struct list {
     skua_task_info *tasks;

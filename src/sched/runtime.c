@@ -4,9 +4,9 @@
  * START  1 options, memory pools, executors; 2 worker threads, each makes its own engine; 3 all
  *        report; if one failed, all leave, and everything made is unmade.
  * STOP   1 phase STOPPING: new work is refused. 2 by cancel: cancel_all, waits are interrupted,
- *        ops cancelled, unstarted jobs dropped. 3 wait until nothing lives, or the deadline. 4 phase
- *        EXITING, wait for pins, wake and join the workers, end the executors. 5 memory goes, but for
- *        what future handles still hold.
+ *        ops cancelled, unstarted jobs dropped. 3 wait until nothing lives, or the deadline. 4
+ *        phase EXITING, wait for pins, wake and join the workers, end the executors. 5 memory goes,
+ *        but for what future handles still hold.
  */
 #include "sched/runtime_impl.h"
 
@@ -21,7 +21,7 @@
 
 #define DRAIN_LOOK_NS (5 * SKUA_NS_PER_MS) /* see wait_drained() */
 
-/* ---- counting ---------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 uint64_t skua_runtime_live(skua_runtime *runtime)
 {
@@ -87,7 +87,7 @@ struct skua_slab_pool *skua_runtime_objects(skua_runtime *runtime)
     return runtime->objects;
 }
 
-/* ---- start ------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 bool skua_runtime_worker_ready(skua_runtime *runtime, int error)
 {
@@ -274,7 +274,7 @@ int skua_runtime_start(skua_runtime **out, const skua_options *options)
     return 0;
 }
 
-/* ---- stop -------------------------------------------------------------------------------------- */
+/* ---- stop ------------------------------------------------------------------------------------ */
 
 /* Interrupts whatever wait @object is in; one that is not of a live task does nothing. */
 static void interrupt_object(void *object, void *arg)
@@ -301,8 +301,9 @@ static void cancel_everything(skua_runtime *runtime)
 
 /*
  * Waits until nothing lives. The last end wakes us, but for two that end at once on two workers and
- * see each other's count too late (they take no fence for our sake): hence the look every 5 ms. With
- * @cancel each look also interrupts anew: a task may have begun a wait in a way that missed the last.
+ * see each other's count too late (they take no fence for our sake): hence the look every 5 ms.
+ * With @cancel each look also interrupts anew: a task may have begun a wait in a way that missed
+ * the last.
  */
 static int wait_drained(skua_runtime *runtime, bool cancel, uint64_t deadline_ns)
 {

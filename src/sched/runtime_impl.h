@@ -6,10 +6,10 @@
  *        as were started (sums of counters; see skua_runtime_live()). EXITING: every queue is empty
  *        and stays so; workers leave their loop.
  *
- * PIN    A thread that is not of this runtime may be about to queue a task or wake a worker when the
- *        last task ends. It pins the runtime first: skua_runtime_pin() counts, then looks at the
- *        phase; the stopping thread sets EXITING, then waits until nobody is counted (seq_cst on
- *        both sides: store-load). The memory of the runtime itself stays until the last future
+ * PIN    A thread that is not of this runtime may be about to queue a task or wake a worker when
+ *        the last task ends. It pins the runtime first: skua_runtime_pin() counts, then looks at
+ *        the phase; the stopping thread sets EXITING, then waits until nobody is counted (seq_cst
+ *        on both sides: store-load). The memory of the runtime itself stays until the last future
  *        handle is dropped, so a pin may be tried as long as one is held.
  */
 #ifndef SKUA_SRC_RUNTIME_IMPL_H
@@ -81,7 +81,9 @@ void skua_runtime_count_end(struct skua_thread *thread, skua_runtime *runtime);
 /* Counts the start of an object. */
 void skua_runtime_count_start(struct skua_thread *thread, skua_runtime *runtime);
 
-/* Keeps the workers from going away. False: they are going; touch nothing but the runtime's memory. */
+/*
+ * Keeps the workers from going away. False: they are going; touch nothing but the runtime's memory.
+ */
 bool skua_runtime_pin(skua_runtime *runtime);
 void skua_runtime_unpin(skua_runtime *runtime);
 

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- objects ----------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *runtime,
                                      enum skua_object_kind kind, uint32_t refs)
@@ -76,11 +76,13 @@ const char *skua_task_label(const struct skua_task *task)
     return name != NULL ? name : site;
 }
 
-/* ---- futures ----------------------------------------------------------------------------------- */
+/* ---- futures --------------------------------------------------------------------------------- */
 
 skua_future *skua_future_failed(int error)
 {
-    /* One for each error this library gives; constant but for refs and flags, which nobody changes. */
+    /*
+     * One for each error this library gives; constant but for refs and flags, which nobody changes.
+     */
     static struct skua_task failed[] = {
 #define FAILED(code)                                                                               \
     {                                                                                              \
@@ -183,7 +185,7 @@ bool skua_future_complete(skua_future *future, intptr_t value)
     return true;
 }
 
-/* ---- the life of a task ------------------------------------------------------------------------ */
+/* ---- the life of a task ---------------------------------------------------------------------- */
 
 /* As skua_future_complete(), for the one and only completer of a task or job. */
 static void complete_own(skua_future *future, intptr_t value)
@@ -247,7 +249,7 @@ bool skua_task_cancelled(struct skua_task *task)
     return atomic_load_explicit(&task->runtime->cancel_all, memory_order_seq_cst);
 }
 
-/* ---- spawning ---------------------------------------------------------------------------------- */
+/* ---- spawning -------------------------------------------------------------------------------- */
 
 /* Whether the calling thread may start work on @runtime. 0 or -errno. */
 static int may_start(const struct skua_thread *thread, skua_runtime *runtime)
@@ -348,7 +350,7 @@ int skua_spawn_with_at(const skua_task_options *options, skua_fn fn, void *arg,
     return 0;
 }
 
-/* ---- the running task -------------------------------------------------------------------------- */
+/* ---- the running task ------------------------------------------------------------------------ */
 
 int skua_yield(void)
 {

@@ -6,8 +6,8 @@
  *        type-stable until the pool ends.
  *
  * LIFE   refs counts handles, plus one for whoever will still touch the object: the queue entry and
- *        the running task (one reference passes from one to the other), the executor's queue, or the
- *        producers of a promise. Who drops the last one reports an unread error and frees.
+ *        the running task (one reference passes from one to the other), the executor's queue, or
+ *        the producers of a promise. Who drops the last one reports an unread error and frees.
  *
  * RUN    run says who executes it:
  *          UNSTARTED -> STARTED   popped from a queue: gets its own stack, or an executor thread
@@ -17,13 +17,13 @@
  *        The transitions out of UNSTARTED are compare-and-swaps: one wins. A queue entry that finds
  *        INPLACE or ENDED is stale: it drops its reference and nothing else.
  *
- * FUTURE state is 0, a pointer to the newest waiter (a Treiber stack of frames), or DONE; LOCKED may
- *        be set with either of the first two. value is written before DONE.
+ * FUTURE state is 0, a pointer to the newest waiter (a Treiber stack of frames), or DONE; LOCKED
+ *        may be set with either of the first two. value is written before DONE.
  *          DONE   release store or compare-and-swap, partner: every acquire load of state
  *          PUSH   release compare-and-swap of a waiter, partner: the acquire of the lock
- *        LOCKED is a spin lock held for the length of a walk over the waiters, never across a system
- *        call or a switch. After DONE nobody touches a waiter node: the completer has let go of all
- *        of them before it stored DONE.
+ *        LOCKED is a spin lock held for the length of a walk over the waiters, never across a
+ *        system call or a switch. After DONE nobody touches a waiter node: the completer has let go
+ *        of all of them before it stored DONE.
  */
 #ifndef SKUA_SRC_TASK_H
 #define SKUA_SRC_TASK_H
@@ -82,8 +82,9 @@ enum skua_run {
 #define SKUA_NO_WORKER UINT16_MAX
 
 /*
- * The order of fields is by first use: a spawn, a start and an end touch the first line most. fn, name
- * and site are atomic only because skua_runtime_list() reads objects that may be being recycled.
+ * The order of fields is by first use: a spawn, a start and an end touch the first line most. fn,
+ * name and site are atomic only because skua_runtime_list() reads objects that may be being
+ * recycled.
  */
 struct skua_task {
     struct skua_agent agent; /* first: queues hold its link */

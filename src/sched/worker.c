@@ -8,7 +8,8 @@
  * NEXT   The slot holds the oldest task woken by the task now running: it shares its data, and runs
  *        next. Others woken meanwhile queue up behind in order. A thief takes it only when it has
  *        been stuck for SKUA_NEXT_STUCK_NS without its owner switching at all.
- *          NEXTPUT release store by the owner, partner NEXTTAKE acquire exchange or compare-and-swap
+ *          NEXTPUT release store by the owner, partner NEXTTAKE acquire exchange or
+ *          compare-and-swap
  */
 #include "sched/worker.h"
 
@@ -42,7 +43,7 @@ static uint64_t next_random(struct skua_worker *worker)
     return x * UINT64_C(2685821657736338717);
 }
 
-/* ---- queueing ---------------------------------------------------------------------------------- */
+/* ---- queueing -------------------------------------------------------------------------------- */
 
 /* Whether a queue entry has nothing to run any more. */
 static bool is_stale(struct skua_task *task)
@@ -132,7 +133,7 @@ void skua_schedule(struct skua_task *task)
         inject(task->runtime, task);
 }
 
-/* ---- taking ------------------------------------------------------------------------------------ */
+/* ---- taking ---------------------------------------------------------------------------------- */
 
 /* A queue entry: claims an unstarted task, drops a stale one. True if @task is to be run. */
 static bool accept(struct skua_worker *worker, struct skua_task *task)
@@ -268,7 +269,7 @@ bool skua_worker_any_work(struct skua_worker *self)
            atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == SKUA_PHASE_EXITING;
 }
 
-/* ---- switching --------------------------------------------------------------------------------- */
+/* ---- switching ------------------------------------------------------------------------------- */
 
 /* Gives a claimed task a stack if it has none. False: there is none to be had; it has failed. */
 static bool ready_to_run(struct skua_worker *worker, struct skua_task *task)
@@ -390,13 +391,15 @@ struct skua_task *skua_worker_reuse(struct skua_worker *worker)
             skua_counter_add(&worker->counters.switches, 1);
             return task;
         }
-        /* Popped but not for this stack: the slot is free (looked at above, and only we fill it). */
+        /*
+         * Popped but not for this stack: the slot is free (looked at above, and only we fill it).
+         */
         atomic_store_explicit(&worker->next, task, memory_order_release); /* NEXTPUT */
         return NULL;
     }
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* From the base context: runs @task, and whatever it switches to, until somebody comes back. */
 static void execute(struct skua_worker *worker, struct skua_task *task)

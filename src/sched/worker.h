@@ -5,8 +5,8 @@
  *        executor threads; foreign threads have none. A worker adds queues, an engine, timers.
  *
  * SWITCH A task leaves its stack in one of the ways of enum skua_post. It switches straight to the
- *        next ready task if there is one at hand, otherwise to the thread's base context. Whoever it
- *        switched to first carries out the post (skua_thread_post()), when nobody is on the old
+ *        next ready task if there is one at hand, otherwise to the thread's base context. Whoever
+ *        it switched to first carries out the post (skua_thread_post()), when nobody is on the old
  *        stack any more: "park = switch first, commit after". So between the switch and the post no
  *        code of the library or the user runs, and a post never runs on the stack it gives away.
  *
@@ -137,7 +137,10 @@ void skua_worker_wake_task(struct skua_worker *worker, struct skua_task *task);
 /* Queues a ready task from anywhere. */
 void skua_schedule(struct skua_task *task);
 
-/* Whether any worker but @self has, or the inject queue holds, work; for the last look before sleep. */
+/*
+ * Whether any worker but @self has, or the inject queue holds, work; for the last look before
+ * sleep.
+ */
 bool skua_worker_any_work(struct skua_worker *self);
 
 /* Fires what is due. */

@@ -136,7 +136,7 @@ int skua_cancel(skua_future *future)
     return future == NULL ? -EINVAL : skua_future_cancel(future);
 }
 
-/* ---- promises ---------------------------------------------------------------------------------- */
+/* ---- promises -------------------------------------------------------------------------------- */
 
 /*
  * A promise is its future's object: the producing handle is the same pointer under another type.
