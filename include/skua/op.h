@@ -45,10 +45,14 @@ typedef enum skua_op_code {
 /* Offset of READ, WRITE, READV, WRITEV and SPLICE: use and move the file position. */
 #define SKUA_OFFSET_CURRENT UINT64_MAX
 
-/* One I/O request. Fill it with a skua_op_... maker below; read @result after the wait. */
+/*
+ * One I/O request. Fill it with a designated initialiser, so that what the code does not use is
+ *   zero: skua_op op = {.code = SKUA_OP_READ, .fd = fd, .addr = buffer, .len = size, .offset = 0};
+ * Read @result after the wait.
+ */
 typedef struct skua_op {
     uint8_t code;       /* skua_op_code */
-    uint8_t reserved;   /* zero */
+    uint8_t reserved;   /* zero; the runtime uses it while the op is in flight */
     uint16_t buf_index; /* registered buffer, for the _FIXED codes */
     int32_t fd;
     uint64_t offset;

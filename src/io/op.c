@@ -40,6 +40,15 @@ static void offload(skua_op *op, bool shielded)
         op->result = rc; /* it did not run */
 }
 
+/*
+ * A close that did not reach the kernel leaves the descriptor open: the one op that has no retry.
+ */
+static bool must_be_done_here(const skua_op *op)
+{
+    return op->code == SKUA_OP_CLOSE &&
+           (op->result == -EAGAIN || op->result == -ENOMEM || op->result == -ESHUTDOWN);
+}
+
 static int submit(skua_op *ops, size_t count, bool shielded)
 {
     struct skua_thread *thread = skua_thread_self();
@@ -61,6 +70,8 @@ static int submit(skua_op *ops, size_t count, bool shielded)
         for (size_t i = 0; i < count; i++) {
             if (skua_unlikely(ops[i].result == SKUA_OP_UNSUPPORTED))
                 offload(&ops[i], shielded);
+            if (skua_unlikely(must_be_done_here(&ops[i])))
+                skua_op_run_blocking(&ops[i]);
         }
     } else {
         for (size_t i = 0; i < count; i++)

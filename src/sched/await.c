@@ -72,16 +72,15 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
     thread->task = task;
     skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
     intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
+    (void)skua_hop_back(); /* it may have ended on an executor; its awaiter did not hop */
     thread = skua_thread_self();
     thread->task = outer;
     skua_task_end(thread, task, value, false);
     struct skua_worker *worker = thread->worker;
-    if (worker != NULL) {
-        skua_counter_add(&worker->counters.inlined, 1);
-        /* A row of these is a row of turns: the loop gets to see the engine and the queues. */
-        if (--worker->budget < 0)
-            skua_thread_leave(thread, SKUA_POST_YIELD);
-    }
+    skua_counter_add(&worker->counters.inlined, 1);
+    /* A row of these is a row of turns: the loop gets to see the engine and the queues. */
+    if (--worker->budget < 0)
+        skua_thread_leave(thread, SKUA_POST_YIELD);
     return true;
 }
 
@@ -108,7 +107,7 @@ bool skua_future_run_in_place(struct skua_thread *thread, skua_future *future)
         return false;
     if (future->kind == SKUA_OBJECT_JOB)
         return run_job_in_place(thread, task);
-    if (future->kind != SKUA_OBJECT_TASK || thread->host == NULL ||
+    if (future->kind != SKUA_OBJECT_TASK || thread->worker == NULL || thread->host == NULL ||
         thread->runtime != task->runtime)
         return false;
     return run_task_in_place(thread, task);
@@ -136,9 +135,7 @@ int skua_future_cancel(skua_future *future)
         return skua_future_done(future) ? -EALREADY : -EBUSY;
     /* seq_cst: PREP, INTR in agent.h */
     atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);
-    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
-    struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);
-    skua_agent_interrupt(proxy != NULL ? proxy : &host->agent);
+    skua_task_interrupt(task, SKUA_WAIT_NONE);
     skua_ops_cancel(task);
     return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * sched/executor.c - pools of plain threads: jobs (run_in_executor) and hopped tasks.
+ * sched/executor.c - pools of plain threads, which run jobs and hopped tasks. The calls that send
+ * them here are in offload.c.
  *
  * STATE  Everything is guarded by lock, but for queued, which spinning threads read.
  *          queue     FIFO of jobs and hosts, linked through agent.link
@@ -57,9 +58,9 @@ struct skua_executor {
     unsigned idle;
     unsigned blocked;
     unsigned spinning;
-    uint64_t accepted;
     unsigned tokens;              /* wakes given and not yet taken by a thread that slept */
     struct pool_thread *finished; /* have left their loop: to be joined */
+    struct pool_thread *spare;    /* joined: memory for the next ones */
     _Atomic unsigned queued;      /* written under lock */
     _Atomic uint32_t wake_word;   /* futex of idle threads: bumped under lock for each wake */
     _Atomic uint32_t ended; /* futex of the stopper: bumped under lock by each leaving thread */
@@ -75,7 +76,15 @@ struct pool_thread {
 
 static void *executor_main(void *arg);
 
-/* Joins and frees threads that have left their loop. The lock is not held. */
+static void thread_free(skua_executor *executor, struct pool_thread *thread)
+{
+    pthread_mutex_lock(&executor->lock);
+    thread->next = executor->spare;
+    executor->spare = thread;
+    pthread_mutex_unlock(&executor->lock);
+}
+
+/* Joins threads that have left their loop. The lock is not held. */
 static void reap(skua_executor *executor)
 {
     pthread_mutex_lock(&executor->lock);
@@ -85,9 +94,25 @@ static void reap(skua_executor *executor)
     while (thread != NULL) {
         struct pool_thread *next = thread->next;
         pthread_join(thread->pthread, NULL);
-        free(thread);
+        thread_free(executor, thread);
         thread = next;
     }
+}
+
+/*
+ * Memory for a thread. It is not freed before the executor is: somebody may be interrupting a task
+ * through the agent in it (task.h, proxy).
+ */
+static struct pool_thread *thread_alloc(skua_executor *executor)
+{
+    pthread_mutex_lock(&executor->lock);
+    struct pool_thread *thread = executor->spare;
+    if (thread != NULL)
+        executor->spare = thread->next;
+    pthread_mutex_unlock(&executor->lock);
+    if (thread == NULL)
+        thread = calloc(1, sizeof(*thread));
+    return thread;
 }
 
 /*
@@ -97,9 +122,10 @@ static void reap(skua_executor *executor)
 static int start_thread(skua_executor *executor)
 {
     reap(executor);
-    struct pool_thread *thread = calloc(1, sizeof(*thread));
+    struct pool_thread *thread = thread_alloc(executor);
     int rc = -ENOMEM;
     if (thread != NULL) {
+        thread->thread.post = SKUA_POST_NONE;
         thread->thread.runtime = executor->runtime;
         thread->thread.executor = executor;
         skua_agent_init(&thread->thread.agent, SKUA_AGENT_THREAD);
@@ -107,7 +133,8 @@ static int start_thread(skua_executor *executor)
     }
     if (rc == 0)
         return 0;
-    free(thread);
+    if (thread != NULL)
+        thread_free(executor, thread);
     pthread_mutex_lock(&executor->lock);
     executor->threads--;
     pthread_mutex_unlock(&executor->lock);
@@ -174,7 +201,6 @@ static void append(skua_executor *executor, struct skua_task *item)
     executor->tail = &item->agent.link.next;
     /* relaxed: spinners confirm under the lock */
     atomic_fetch_add_explicit(&executor->queued, 1, memory_order_relaxed);
-    executor->accepted++;
 }
 
 /* The lock is held. */
@@ -200,14 +226,12 @@ static bool take_back(skua_executor *executor, struct skua_task *job)
         if (*at == NULL)
             executor->tail = at;
         atomic_fetch_sub_explicit(&executor->queued, 1, memory_order_relaxed);
-        executor->accepted--;
         return true;
     }
     return false;
 }
 
-/* Checks and, without @job, reserves a place. */
-static int accept(skua_executor *executor, struct skua_task *job)
+int skua_executor_accept(skua_executor *executor, struct skua_task *job)
 {
     enum need what = NEED_NOTHING;
     int rc = 0;
@@ -251,12 +275,9 @@ void skua_executor_push_hop(skua_executor *executor, struct skua_task *host)
     (void)satisfy(executor, what); /* there is a thread already, if a slow one */
 }
 
-uint64_t skua_executor_accepted(skua_executor *executor)
+skua_runtime *skua_executor_runtime(const skua_executor *executor)
 {
-    pthread_mutex_lock(&executor->lock);
-    uint64_t accepted = executor->accepted;
-    pthread_mutex_unlock(&executor->lock);
-    return accepted;
+    return executor->runtime;
 }
 
 /* ---- a thread's life ------------------------------------------------------------------------- */
@@ -460,6 +481,15 @@ void skua_executor_destroy_owned(skua_executor *executor)
     skua_assert(executor->head == NULL);
     pthread_mutex_unlock(&executor->lock);
     reap(executor);
+    /* Somebody may still be at a thread's agent: such pins last for a few instructions. */
+    unsigned spins = 0;
+    while (atomic_load_explicit(&executor->runtime->pins, memory_order_seq_cst) != 0)
+        skua_spin_wait(&spins);
+    while (executor->spare != NULL) {
+        struct pool_thread *spare = executor->spare;
+        executor->spare = spare->next;
+        free(spare);
+    }
     pthread_mutex_destroy(&executor->lock);
     free(executor);
 }
@@ -495,106 +525,4 @@ void skua_executor_cancel_all(skua_executor *executor)
         chain = (struct skua_link *)(void *)item->outer;
         skua_task_end(skua_thread_self(), item, -ECANCELED, false);
     }
-}
-
-/* ---- offloading ------------------------------------------------------------------------------ */
-
-/* The executor meant by @executor, NULL being the blocking one of the current runtime. */
-static skua_executor *resolve(skua_executor *executor)
-{
-    return executor != NULL ? executor : skua_executor_blocking(NULL);
-}
-
-static void count_offload(struct skua_thread *thread)
-{
-    if (thread != NULL && thread->worker != NULL)
-        skua_counter_add(&thread->worker->counters.offloads, 1);
-}
-
-skua_future *skua_run_in_executor_at(skua_executor *executor, skua_fn fn, void *arg,
-                                     const char *site)
-{
-    struct skua_thread *thread = skua_thread_self();
-    if (fn == NULL)
-        return skua_future_failed(-EINVAL);
-    if (skua_fork_guard_in_child())
-        return skua_future_failed(-ECHILD);
-    executor = resolve(executor);
-    if (executor == NULL)
-        return skua_future_failed(-EPERM);
-    if (skua_runtime_refuses(executor->runtime))
-        return skua_future_failed(-ESHUTDOWN);
-    skua_runtime *runtime = executor->runtime;
-    struct skua_task *job = skua_object_create(thread, runtime, SKUA_OBJECT_JOB, 2);
-    if (job == NULL)
-        return skua_future_failed(-ENOMEM);
-    atomic_store_explicit(&job->fn, fn, memory_order_relaxed);
-    atomic_store_explicit(&job->site, site, memory_order_relaxed);
-    job->arg = arg;
-    job->executor = executor;
-    skua_runtime_count_start(thread, runtime);
-    int rc = accept(executor, job);
-    if (rc < 0) {
-        skua_runtime_count_end(thread, runtime);
-        skua_future_mark_read(&job->future);
-        skua_object_unref(thread, job);
-        skua_object_unref(thread, job);
-        return skua_future_failed(rc);
-    }
-    count_offload(thread);
-    return &job->future;
-}
-
-int skua_hop(skua_executor *executor)
-{
-    struct skua_thread *thread = skua_thread_self();
-    if (thread == NULL || thread->task == NULL)
-        return thread != NULL && thread->forked ? -ECHILD : -EPERM;
-    executor = resolve(executor);
-    if (thread->executor == executor)
-        return 0;
-    if (skua_task_cancelled(thread->task))
-        return -ECANCELED;
-    if (executor->runtime != thread->runtime)
-        return -EPERM;
-    int rc = accept(executor, NULL);
-    if (rc < 0)
-        return rc;
-    count_offload(thread);
-    struct skua_task *host = thread->host;
-    host->executor = executor;
-    /* From an executor to another: no longer behind that thread's agent. */
-    atomic_store_explicit(&host->proxy, NULL, memory_order_seq_cst);
-    skua_thread_leave(thread, SKUA_POST_HOP);
-    return 0;
-}
-
-int skua_hop_back(void)
-{
-    struct skua_thread *thread = skua_thread_self();
-    if (thread == NULL || thread->task == NULL)
-        return thread != NULL && thread->forked ? -ECHILD : -EPERM;
-    if (thread->worker != NULL)
-        return 0;
-    if (thread->host == NULL)
-        return -EPERM; /* a job is not a task */
-    atomic_store_explicit(&thread->host->proxy, NULL, memory_order_seq_cst);
-    skua_thread_leave(thread, SKUA_POST_BACK);
-    return 0;
-}
-
-skua_executor *skua_executor_cpu(skua_runtime *runtime)
-{
-    struct skua_thread *thread = skua_thread_self();
-    if (runtime == NULL && thread != NULL)
-        runtime = thread->runtime;
-    return runtime != NULL ? runtime->cpu : NULL;
-}
-
-skua_executor *skua_executor_blocking(skua_runtime *runtime)
-{
-    struct skua_thread *thread = skua_thread_self();
-    if (runtime == NULL && thread != NULL)
-        runtime = thread->runtime;
-    return runtime != NULL ? runtime->blocking : NULL;
 }

@@ -8,6 +8,15 @@
 
 #include "sched/worker.h"
 
+/*
+ * Queues @job, or, without one, reserves a place for a host. 0; -ESHUTDOWN; -EAGAIN if the queue is
+ * full or there is no thread and none could be made.
+ */
+int skua_executor_accept(skua_executor *executor, struct skua_task *job);
+
+/* Whose executor it is. */
+skua_runtime *skua_executor_runtime(const skua_executor *executor);
+
 /* Queues a host whose place was reserved by skua_hop(), now that it has left its stack. */
 void skua_executor_push_hop(skua_executor *executor, struct skua_task *host);
 
@@ -22,8 +31,5 @@ void skua_executor_cancel_all(skua_executor *executor);
 int skua_executor_create_owned(skua_runtime *runtime, const skua_executor_options *options,
                                skua_executor **executor);
 void skua_executor_destroy_owned(skua_executor *executor);
-
-/* Jobs and hops sent to @executor so far, by anybody. */
-uint64_t skua_executor_accepted(skua_executor *executor);
 
 #endif /* SKUA_SRC_EXECUTOR_IMPL_H */

@@ -413,12 +413,26 @@ int skua_park(uint64_t deadline_ns)
     }
 }
 
-/* The agent that waits on behalf of @task now. */
-static struct skua_agent *waiting_agent(struct skua_task *task)
+static void interrupt(struct skua_agent *agent, enum skua_wait_kind kind)
+{
+    uint32_t state = atomic_load_explicit(&agent->state, memory_order_seq_cst); /* INTR */
+    if (kind == SKUA_WAIT_NONE || ((state >> SKUA_AGENT_KIND_SHIFT) & 0xff) == (uint32_t)kind)
+        skua_agent_interrupt(agent);
+}
+
+void skua_task_interrupt(struct skua_task *task, enum skua_wait_kind kind)
 {
     struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    if (skua_likely(atomic_load_explicit(&host->proxy, memory_order_seq_cst) == NULL)) {
+        interrupt(&host->agent, kind);
+        return;
+    }
+    /* The agent is an executor thread's: it stays while the runtime is pinned. */
+    if (!skua_runtime_pin(task->runtime))
+        return;
     struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);
-    return proxy != NULL ? proxy : &host->agent;
+    interrupt(proxy != NULL ? proxy : &host->agent, kind);
+    skua_runtime_unpin(task->runtime);
 }
 
 int skua_unpark(skua_future *future)
@@ -431,9 +445,6 @@ int skua_unpark(skua_future *future)
     /* seq_cst: INTR */
     if (atomic_exchange_explicit(&future->token, 1, memory_order_seq_cst))
         return 0;
-    struct skua_agent *agent = waiting_agent(task);
-    uint32_t state = atomic_load_explicit(&agent->state, memory_order_seq_cst);
-    if (((state >> SKUA_AGENT_KIND_SHIFT) & 0xff) == SKUA_WAIT_PARK)
-        skua_agent_interrupt(agent);
+    skua_task_interrupt(task, SKUA_WAIT_PARK);
     return 0;
 }

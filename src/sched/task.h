@@ -168,6 +168,12 @@ static inline bool skua_task_claim(struct skua_task *task, enum skua_run to)
 /* Whether waits of @task must return -ECANCELED: its own flag, an outer task's, the runtime's. */
 bool skua_task_cancelled(struct skua_task *task);
 
+/*
+ * Interrupts the wait @task is in, if it is of @kind (SKUA_WAIT_NONE: any). The caller has set what
+ * the task will look at (seq_cst); see INTR in agent.h.
+ */
+void skua_task_interrupt(struct skua_task *task, enum skua_wait_kind kind);
+
 /* Makes a task or job. NULL: no memory. @thread may be NULL. */
 struct skua_thread;
 struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *runtime,

@@ -479,7 +479,6 @@ static struct skua_task *search(struct skua_worker *worker)
 
 static struct skua_task *find(struct skua_worker *worker)
 {
-    skua_runtime *runtime = worker->thread.runtime;
     struct skua_task *task = NULL;
     if (worker->budget < 0)
         task = take_injected(worker, INJECT_BATCH);
@@ -489,7 +488,7 @@ static struct skua_task *find(struct skua_worker *worker)
         task = take_local(worker);
     if (task == NULL)
         task = take_injected(worker, INJECT_BATCH);
-    if (task == NULL && runtime->worker_count > 1)
+    if (task == NULL)
         task = search(worker);
     else if (task != NULL)
         skua_idle_search_end(worker, true);
