@@ -6,6 +6,7 @@ Usage: skua_sum_test.py PATH-OF-SKUA-SUM [unittest options]
 Needs python3 and sha256sum; cases that need b2sum, sha512sum or xxhsum are skipped without them.
 Nothing here sleeps to synchronise, and every process has a deadline.
 """
+import fcntl
 import os
 import pty
 import random
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -321,9 +323,10 @@ class Check(SumTest):
                digest[:-1] + b"  a", digest + b"0  a", b"\\" + digest + b"  a\\",
                b"\\" + digest + b"  a\\q", b"SHA256(a)= " + digest, b"SHA256 (a) = " + digest,
                b"SHA256 (a) =" + digest, b"SHA256 (a) = " + digest + b" ", b"SHA256 a = " + digest,
-               b"SHA256 (b (c) = d) = " + digest, b"SHA512 (a) = " + digest, b"SHA256 () = " + digest,
-               b"SHA256", b"SHA256 (", b"SHA256 (a", b"#", b"", b"\r", b"\\", b"\t", digest + b" *a",
-               digest + b" *", digest + b"   a"]
+               b"SHA256 (b (c) = d) = " + digest, b"SHA512 (a) = " + digest,
+               b"SHA256 () = " + digest, b"SHA256", b"SHA256 (", b"SHA256 (a", b"#", b"",
+               b"\r", b"\\", b"\t",
+               digest + b" *a", digest + b" *", digest + b"   a"]
         for line in odd:
             for text in (line + b"\n", line, line + b"\n" + digest + b"  a\n"):
                 self.write("list", text)
@@ -509,6 +512,7 @@ class Waiting(SumTest):
                                  bufsize=0, **kwargs)
         first = child.stdout.readline()
         child.send_signal(number)
+        child.wait(DEADLINE_S)  # with its standard input still open
         out, err = child.communicate(timeout=DEADLINE_S)
         self.assertEqual(err, b"")
         self.assertRegex(first + out, rb"\A([0-9a-f]{64}  .*\n)+\Z")
@@ -526,24 +530,45 @@ class Waiting(SumTest):
         for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             self.assertIn(self.interrupt(number, files), (expected, 0))
 
+    def test_signals_stop_a_run_whose_output_nobody_reads(self):
+        self.write("a", b"1")
+        child = subprocess.Popen([SUM, *["a"] * 8000], stdout=subprocess.PIPE, bufsize=0)
+        self.wait_until_full(child.stdout)
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(DEADLINE_S), 130)
+        self.assertRegex(child.stdout.read(), rb"\A([0-9a-f]{64}  a\n)+\Z")
+        child.stdout.close()
+
+    def test_signals_stop_a_run_that_waits_for_its_list(self):
+        self.write("a", b"hello")
+        child = subprocess.Popen([SUM, "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 bufsize=0)
+        child.stdin.write(run(["sha256sum", "a"])[1] * 2000)
+        self.assertEqual(child.stdout.read(6), b"a: OK\n")
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(DEADLINE_S), 143)
+        child.stdin.close()
+        child.stdout.close()
+
     def test_an_endless_file_is_interrupted(self):
         self.write("a", b"1")
         self.assertEqual(self.interrupt(signal.SIGINT, ["a", "/dev/zero", "/dev/zero"]), 130)
 
     def test_a_reader_that_stops_reading_does_not_lose_lines(self):
-        files = self.make_files() * 150
+        files = [self.write("f%d" % i, b"%d" % i) for i in range(100)] * 60
         child = subprocess.Popen([SUM, *files], stdout=subprocess.PIPE)
-        fd = self.open_later(child)
+        self.wait_until_full(child.stdout)
         out, _ = child.communicate(timeout=DEADLINE_S)
-        self.assertEqual((child.returncode, (fd + out)), run(["sha256sum", *files])[:2])
+        self.assertEqual((child.returncode, out), run(["sha256sum", *files])[:2])
 
-    def open_later(self, child):
-        """Reads little, then waits until the pipe is full or the child has ended."""
-        first = os.read(child.stdout.fileno(), 100)
-        end = time.monotonic() + 0.5
-        while child.poll() is None and time.monotonic() < end:
-            select.select([], [], [], 0.01)
-        return first
+    def wait_until_full(self, pipe):
+        """Waits until a pipe holds so much that the next piece of output does not fit."""
+        size = 0
+        end = time.monotonic() + DEADLINE_S
+        while size < 15 * 4096 and time.monotonic() < end:
+            queued = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+            size = int.from_bytes(queued, sys.byteorder)
+            select.select([], [], [], 0.001)
 
     def test_progress_is_drawn_on_a_terminal_and_taken_away(self):
         os.mkfifo("fifo")
