@@ -14,8 +14,8 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-gdwarf-4", "-O1", "-fno-omit-frame-pointer", "-Wall", "-Wextra",
-         "-Isrc", "-Iinclude", "-Itests", "-pthread"]
+FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-gdwarf-4", "-O1", "-fno-omit-frame-pointer", "-Wall",
+         "-Wextra", "-Isrc", "-Iinclude", "-Itests", "-pthread"]
 LIBRARY = ["src/platform/ctx.c", "src/platform/tls.c", "src/base/check.c",
            "src/platform/ctx_%s.S" % platform.machine()]
 PROGRAMS = {

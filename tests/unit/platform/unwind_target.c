@@ -37,7 +37,7 @@ NOINLINE void after_switches(void)
  * Follows the saved frame pointers as perf does; counts them up to the 0 at the end. Without frame
  * pointers rbp may be anything: a walk then stops at once, outside the stack.
  */
-NOINLINE void task_inner(void)
+static NOINLINE void walk_frames(void)
 {
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     for (frames = 0; frames < FRAMES_MAX; frames++) {
@@ -47,6 +47,11 @@ NOINLINE void task_inner(void)
     }
     if (frame != 0)
         frames = FRAMES_MAX;
+}
+
+NOINLINE void task_inner(void)
+{
+    walk_frames();
     skua_ctx_switch(&task, &thread);
 }
 
@@ -76,5 +81,5 @@ int main(void)
     after_switches();
     free(stack);
     printf("%d frames\n", frames);
-    return frames == 3 ? 0 : 1;
+    return frames == 4 ? 0 : 1;
 }

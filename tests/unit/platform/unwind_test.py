@@ -6,7 +6,8 @@ Usage: tests/unit/platform/unwind_test.py
 Builds unwind_target.c with two compilers, stops gdb in a function called in a context, then steps
 one instruction at a time through a switch into a fresh context, a switch back and one more switch,
 and looks at the backtrace of each stop: it must go through one known chain of functions, whole.
-Builds with frame pointers also let the program walk them itself. Exits with 77 (skipped) without gdb.
+Builds with frame pointers also let the program walk them itself. Exits with 77 (skipped) without
+gdb.
 """
 import os
 import platform
@@ -58,7 +59,7 @@ gdb.execute("kill")
 CHAINS = [
     r"(before_switches |after_switches |skua_ctx_init |stack_init |frame_init |memset )?"
     r"(skua_ctx_swap_frame |skua_ctx_swap |skua_ctx_switch )*main",
-    r"(skua_ctx_swap_frame |skua_ctx_swap |skua_ctx_(switch|leave) |task_inner |task_outer )*"
+    r"(skua_ctx_(swap_frame|swap|switch|leave) |walk_frames |task_inner |task_outer )*"
     r"task_entry skua_ctx_start",
     r"(skua_ctx_swap_frame )?skua_ctx_start",
 ]
