@@ -21,6 +21,10 @@ if(SKUA_COVERAGE)
     list(APPEND SKUA_INSTRUMENTATION --coverage)
 endif()
 
+# C++ is in the tests only. What they are there to check is C, and googletest's macros take three
+# times as long to compile with UBSan.
+string(REPLACE "address,undefined" "address" SKUA_INSTRUMENTATION_CXX "${SKUA_INSTRUMENTATION}")
+
 # Compile options of one target, C and C++ alike.
 function(skua_compile_options target)
     target_compile_definitions(${target} PRIVATE
@@ -28,7 +32,8 @@ function(skua_compile_options target)
     target_compile_options(${target} PRIVATE
         "$<$<COMPILE_LANGUAGE:C>:${SKUA_WARNINGS_C}>"
         "$<$<COMPILE_LANGUAGE:CXX>:${SKUA_WARNINGS}>"
-        "$<$<COMPILE_LANGUAGE:C,CXX>:${SKUA_INSTRUMENTATION}>")
+        "$<$<COMPILE_LANGUAGE:C>:${SKUA_INSTRUMENTATION}>"
+        "$<$<COMPILE_LANGUAGE:CXX>:${SKUA_INSTRUMENTATION_CXX}>")
     if(SKUA_WERROR)
         target_compile_options(${target} PRIVATE -Werror)
     endif()

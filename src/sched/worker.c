@@ -394,6 +394,7 @@ struct skua_task *skua_worker_reuse(struct skua_worker *worker)
         /*
          * Popped but not for this stack: the slot is free (looked at above, and only we fill it).
          */
+        worker->next_streak = 0; /* it had its turn in the queue: order is kept */
         atomic_store_explicit(&worker->next, task, memory_order_release); /* NEXTPUT */
         return NULL;
     }
@@ -435,8 +436,8 @@ void skua_worker_timers(struct skua_worker *worker)
         if (timer == NULL)
             return;
         skua_counter_add(&worker->counters.timers_fired, 1);
-        if (ready != NULL)
-            skua_agent_ready(ready);
+        if (ready != NULL) /* not by the next slot: they run in the order of their deadlines */
+            skua_worker_spawned(worker, skua_task_of_agent(ready));
     }
 }
 
