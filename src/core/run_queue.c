@@ -128,6 +128,17 @@ void *skua_run_queue_pop(struct skua_run_queue *q)
     return NULL;
 }
 
+void *skua_run_queue_pop_alone(struct skua_run_queue *q)
+{
+    /* Relaxed, all of it: one thread. */
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+    if (head == atomic_load_explicit(&q->tail, memory_order_relaxed))
+        return NULL;
+    void *item = slot_get(q, head);
+    atomic_store_explicit(&q->head, head + 1, memory_order_relaxed);
+    return item;
+}
+
 unsigned skua_run_queue_take_half(struct skua_run_queue *q, void **items)
 {
     const unsigned half = SKUA_RUN_QUEUE_SIZE / 2;

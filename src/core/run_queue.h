@@ -35,6 +35,9 @@ bool skua_run_queue_push(struct skua_run_queue *q, void *item);
 /* Owner: takes the oldest item, NULL if there is none. */
 void *skua_run_queue_pop(struct skua_run_queue *q);
 
+/* The same for a queue that has no thieves, ever: no locked instruction. */
+void *skua_run_queue_pop_alone(struct skua_run_queue *q);
+
 /*
  * Owner, on a full queue: takes the oldest half out, in order, into @items (of size
  * SKUA_RUN_QUEUE_SIZE / 2). Returns how many; 0 if thieves emptied it meanwhile enough to push.

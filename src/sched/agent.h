@@ -10,7 +10,7 @@
  *        RESOLVED   somebody has ended the wait; the reason stands beside the phase
  *
  *          RUNNING -> PREPARING            the agent           skua_agent_prepare()
- *          PREPARING -> RUNNING            the agent           skua_agent_abandon()
+ *          PREPARING, RESOLVED -> RUNNING  the agent           skua_agent_abandon()
  *          PREPARING -> WAITING            its worker, after the switch   skua_agent_commit()
  *          PREPARING, WAITING -> RESOLVED  the winner          skua_agent_resolve()
  *          RESOLVED -> RUNNING             the agent           skua_agent_resumed()
@@ -21,15 +21,22 @@
  *   I2  Sources are armed between prepare and commit and disarmed by the agent after it resumed; no
  *       source keeps a reference to the agent or its frame after it has been disarmed.
  *   I3  An INTERRUPT is advice: it may come late and hit a later wait. Whoever waits looks at the
- *       reason for the interrupt (its cancel flag, its token) and waits again if there is none. The
- *       memory of an agent of a task is type-stable, so a late interrupt is harmless.
+ *       reason for the interrupt (its cancel flag, its token) after prepare and after an INTERRUPT,
+ *       and waits again if there is none. The memory of a task's agent is type-stable, so a late
+ *       interrupt is harmless.
+ *   I4  poked is set by every interrupter before it looks at the state, and cleared by the agent in
+ *       prepare, before it looks at the reasons. So a reason given after that look leaves poked
+ *       set.
  *
  * ORDERING
- *   PREP   prepare's seq_cst exchange, partner INTR: the waiter stores PREPARING, then loads its
- *          cancel flag or token; the interrupter stores that flag (seq_cst), then loads the state
- *          (seq_cst). One of them sees the other (store-load on both sides: seq_cst). Without it a
- *          cancel between the check and the wait is lost.
- *   COMMIT commit's acq_rel compare-and-swap, partner RESOLVE: release hands the suspended stack to
+ *   POKE   The waiter commits (seq_cst read-modify-write of state), then loads poked; the
+ *          interrupter sets poked (seq_cst), then loads state (seq_cst). Store-load on both sides,
+ *          hence seq_cst: either the interrupter sees the wait, or the commit sees the poke and
+ *          interrupts itself. Prepare alone needs no order: an interrupter that misses it leaves
+ *          poked set.
+ *   CLEAR  prepare's exchange that clears a poke it has seen is acquire, partner the interrupter's
+ *          seq_cst store of poked: the reason it stands for is visible to the look that follows.
+ *   COMMIT commit's seq_cst compare-and-swap, partner RESOLVE: release hands the suspended stack to
  *          the resolver, and through the run queue to the worker that resumes it.
  *   RESOLVE resolve's acq_rel compare-and-swap, partner COMMIT; for a thread agent its partner is
  *          the acquire load in the futex loop: what the resolver wrote (a result) is visible after.
@@ -68,7 +75,8 @@ enum skua_wait_kind {
     SKUA_WAIT_NONE = 0,
     SKUA_WAIT_FUTURE,
     SKUA_WAIT_SLEEP,
-    SKUA_WAIT_PARK,
+    SKUA_WAIT_PARK,          /* of a task on its own stack: skua_agent_unpark() may end it */
+    SKUA_WAIT_PARK_INDIRECT, /* of one in place, or on an executor thread */
     SKUA_WAIT_IO,
     SKUA_WAIT_EXECUTOR,
     SKUA_WAIT_KIND_COUNT
@@ -80,7 +88,8 @@ enum skua_agent_type { SKUA_AGENT_TASK = 0, SKUA_AGENT_THREAD = 1 };
 struct skua_agent {
     struct skua_link link;  /* in a run queue or a chain to wake; first: queues hold it */
     _Atomic uint32_t state; /* see above */
-    uint32_t type;          /* constant */
+    _Atomic bool poked;     /* see I4 */
+    uint8_t type;           /* constant */
 };
 
 /* Who won. */
@@ -89,31 +98,38 @@ enum skua_resolve { SKUA_RESOLVE_LOST, SKUA_RESOLVE_PREPARING, SKUA_RESOLVE_WAIT
 static inline void skua_agent_init(struct skua_agent *agent, enum skua_agent_type type)
 {
     agent->link.next = NULL;
-    agent->type = (uint32_t)type;
+    agent->type = (uint8_t)type;
     /*
      * relaxed: published with the agent itself. Not atomic_init: a late interrupt may be reading.
      */
     atomic_store_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_relaxed);
+    atomic_store_explicit(&agent->poked, false, memory_order_relaxed);
 }
 
-/* The agent: announces a wait. Arm the sources after it. */
-static inline void skua_agent_prepare(struct skua_agent *agent, enum skua_wait_kind kind, bool deaf)
+/* The agent: announces a wait. Look at the reasons not to wait, and arm the sources, after it. */
+static SKUA_ALWAYS_INLINE void skua_agent_prepare(struct skua_agent *agent,
+                                                  enum skua_wait_kind kind, bool deaf)
 {
     uint32_t state = SKUA_AGENT_PREPARING | ((uint32_t)kind << SKUA_AGENT_KIND_SHIFT);
     if (deaf)
         state |= SKUA_AGENT_DEAF;
-    /* PREP */
-    (void)atomic_exchange_explicit(&agent->state, state, memory_order_seq_cst);
+    /* relaxed: POKE */
+    atomic_store_explicit(&agent->state, state, memory_order_relaxed);
+    if (skua_unlikely(atomic_load_explicit(&agent->poked, memory_order_relaxed)))
+        (void)atomic_exchange_explicit(&agent->poked, false, memory_order_acquire); /* CLEAR */
 }
 
 /*
  * The agent: will not wait after all. Disarm the sources before or after, but before their frame
- * ends.
+ * ends. True if the event came meanwhile.
  */
-static inline void skua_agent_abandon(struct skua_agent *agent)
+static inline bool skua_agent_abandon(struct skua_agent *agent)
 {
-    /* relaxed: whoever resolved meanwhile did nothing but this word; the sources carry the order */
-    atomic_store_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_relaxed);
+    /* acquire: partner RESOLVE */
+    uint32_t state =
+        atomic_exchange_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_acquire);
+    return (state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_RESOLVED &&
+           (state >> SKUA_AGENT_REASON_SHIFT & 3) == SKUA_REASON_EVENT;
 }
 
 /*
@@ -125,9 +141,9 @@ static inline bool skua_agent_commit(struct skua_agent *agent)
     uint32_t state = atomic_load_explicit(&agent->state, memory_order_relaxed);
     while ((state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_PREPARING) {
         uint32_t waiting = (state & ~(uint32_t)SKUA_AGENT_PHASE_MASK) | SKUA_AGENT_WAITING;
-        /* COMMIT */
+        /* COMMIT, POKE */
         if (atomic_compare_exchange_weak_explicit(&agent->state, &state, waiting,
-                                                  memory_order_acq_rel, memory_order_acquire))
+                                                  memory_order_seq_cst, memory_order_acquire))
             return true;
     }
     skua_assert((state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_RESOLVED);
@@ -138,7 +154,7 @@ static inline bool skua_agent_commit(struct skua_agent *agent)
 static inline enum skua_resolve skua_agent_resolve(struct skua_agent *agent,
                                                    enum skua_reason reason)
 {
-    uint32_t state = atomic_load_explicit(&agent->state, memory_order_seq_cst); /* INTR */
+    uint32_t state = atomic_load_explicit(&agent->state, memory_order_seq_cst); /* POKE */
     for (;;) {
         uint32_t phase = state & SKUA_AGENT_PHASE_MASK;
         if (phase != SKUA_AGENT_PREPARING && phase != SKUA_AGENT_WAITING)
@@ -164,10 +180,42 @@ static inline enum skua_reason skua_agent_resumed(struct skua_agent *agent)
     return (enum skua_reason)((state >> SKUA_AGENT_REASON_SHIFT) & 3);
 }
 
+/*
+ * Anybody: ends a wait of kind SKUA_WAIT_PARK as its event. False if the agent is in no such wait.
+ * A token given in this way needs no other word to be written.
+ */
+static inline bool skua_agent_unpark(struct skua_agent *agent, bool *waiting)
+{
+    /* relaxed: the compare-and-swap verifies; a wait missed here is found by the slow way */
+    uint32_t state = atomic_load_explicit(&agent->state, memory_order_relaxed);
+    while ((state >> SKUA_AGENT_KIND_SHIFT & 0xff) == SKUA_WAIT_PARK) {
+        uint32_t phase = state & SKUA_AGENT_PHASE_MASK;
+        if (phase != SKUA_AGENT_PREPARING && phase != SKUA_AGENT_WAITING)
+            return false;
+        uint32_t resolved =
+            SKUA_AGENT_RESOLVED | ((uint32_t)SKUA_REASON_EVENT << SKUA_AGENT_REASON_SHIFT);
+        *waiting = phase == SKUA_AGENT_WAITING;
+        /* RESOLVE */
+        if (atomic_compare_exchange_weak_explicit(&agent->state, &state, resolved,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* True if an interrupter may have missed the wait that has just been committed. */
+static inline bool skua_agent_poked(struct skua_agent *agent)
+{
+    return atomic_load_explicit(&agent->poked, memory_order_seq_cst); /* POKE */
+}
+
 /* Makes a resolved agent run again: queues the task, or wakes the thread. Anybody. */
 void skua_agent_ready(struct skua_agent *agent);
 
-/* Resolves with INTERRUPT and, if it won, makes the agent ready. Anybody, any time (I3). */
+/*
+ * Pokes, resolves with INTERRUPT and, if that won, makes the agent ready. Anybody, any time (I3).
+ * The reason has been stored (seq_cst) before.
+ */
 void skua_agent_interrupt(struct skua_agent *agent);
 
 #endif /* SKUA_SRC_AGENT_H */

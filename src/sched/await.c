@@ -29,12 +29,12 @@ int skua_future_wait(skua_future *future, uint64_t deadline_ns, bool deaf)
             return rc;
         waiter.agent = wait.agent;
         if (!skua_future_add_waiter(future, &waiter)) {
-            skua_wait_abandon(&wait);
+            (void)skua_wait_abandon(&wait);
             return 0;
         }
         if (!deaf && skua_wait_cancelled()) {
             bool done = skua_future_remove_waiter(future, &waiter);
-            skua_wait_abandon(&wait);
+            (void)skua_wait_abandon(&wait);
             return done ? 0 : -ECANCELED;
         }
         enum skua_reason reason = skua_wait_park(&wait);
@@ -67,7 +67,7 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
         return false;
     task->outer = outer;
     /* seq_cst: a canceller that set the flag before this finds the host by its own load, or we see
-       the flag in the first wait; see INTR in agent.h */
+       the flag in the first wait; see POKE in agent.h */
     atomic_store_explicit(&task->host, host, memory_order_seq_cst);
     thread->task = task;
     skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
@@ -133,9 +133,9 @@ int skua_future_cancel(skua_future *future)
         return 0;
     if (future->kind == SKUA_OBJECT_JOB)
         return skua_future_done(future) ? -EALREADY : -EBUSY;
-    /* seq_cst: PREP, INTR in agent.h */
+    /* seq_cst: POKE in agent.h */
     atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);
-    skua_task_interrupt(task, SKUA_WAIT_NONE);
+    skua_task_interrupt(task);
     skua_ops_cancel(task);
     return 0;
 }

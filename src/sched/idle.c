@@ -83,7 +83,7 @@ void skua_idle_search_end(struct skua_worker *worker, bool found)
     uint32_t old =
         atomic_fetch_sub_explicit(&runtime->idle.word, SKUA_IDLE_SEARCHING, memory_order_seq_cst);
     /* The last searcher that finds work wakes one more: makers skip the wake while one searches. */
-    if (found && skua_idle_searching(old) == 1)
+    if (found && skua_idle_searching(old) == 1 && skua_worker_any_work(worker))
         skua_idle_notify(runtime, &worker->thread);
 }
 

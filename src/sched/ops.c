@@ -96,7 +96,7 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
         submit_one(worker, &batch, &ops[i]);
     if (batch.remaining == 1) {
         atomic_store_explicit(&thread->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
-        skua_wait_abandon(&wait);
+        (void)skua_wait_abandon(&wait);
         return;
     }
     if (!shielded && skua_task_cancelled(thread->task))

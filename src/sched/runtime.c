@@ -155,7 +155,7 @@ static int init_workers(skua_runtime *runtime)
         return -ENOMEM;
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct skua_worker *worker = &runtime->workers[i];
-        *worker = (struct skua_worker){.index = i};
+        *worker = (struct skua_worker){.index = i, .alone = runtime->worker_count == 1};
         worker->thread.worker = worker;
         worker->thread.runtime = runtime;
         skua_list_init(&worker->ops);

@@ -96,8 +96,7 @@ skua_future *skua_future_failed(int error)
         if (failed[i].future.value == error)
             return &failed[i].future;
     }
-    skua_check(!"an error without a failed future");
-    return NULL;
+    skua_check(false); /* an error without a failed future */
 }
 
 /* The waiters of @future, locked; DONE if it is done (then not locked). */
@@ -240,7 +239,7 @@ void skua_task_main(void *arg)
 bool skua_task_cancelled(struct skua_task *task)
 {
     for (struct skua_task *at = task;; at = at->outer) {
-        /* seq_cst: PREP, INTR in agent.h */
+        /* seq_cst: POKE in agent.h */
         if (atomic_load_explicit(&at->cancelled, memory_order_seq_cst))
             return true;
         if (atomic_load_explicit(&at->run, memory_order_relaxed) != SKUA_RUN_INPLACE)
@@ -384,54 +383,54 @@ bool skua_cancelled(void)
     return skua_wait_cancelled();
 }
 
+/* Takes the token if there is one. */
+static bool take_token(struct skua_task *task)
+{
+    /* The plain look first: most of the time there is none. seq_cst: POKE's reason */
+    return atomic_load_explicit(&task->future.token, memory_order_seq_cst) &&
+           atomic_exchange_explicit(&task->future.token, 0, memory_order_seq_cst);
+}
+
+/*
+ * A token comes in one of two ways: by ending the wait itself (skua_agent_unpark), when the task
+ * waits on its own stack, or by the flag and an interrupt.
+ */
 int skua_park(uint64_t deadline_ns)
 {
     struct skua_thread *thread = skua_thread_self();
-    if (thread == NULL || thread->task == NULL)
+    if (skua_unlikely(thread == NULL || thread->task == NULL))
         return thread != NULL && thread->forked ? -ECHILD : -EPERM;
     struct skua_task *task = thread->task;
-    enum skua_reason reason = SKUA_REASON_INTERRUPT;
+    bool own_stack = thread->worker != NULL && thread->host == task;
     for (;;) {
         struct skua_wait wait;
-        /* seq_cst: PREP, INTR. The plain look first: most of the time there is none. */
-        if (atomic_load_explicit(&task->future.token, memory_order_relaxed) &&
-            atomic_exchange_explicit(&task->future.token, 0, memory_order_seq_cst))
-            return 0;
-        if (skua_task_cancelled(task))
-            return -ECANCELED;
-        if (reason == SKUA_REASON_TIMEOUT)
-            return -ETIMEDOUT;
-        int rc = skua_wait_begin(&wait, SKUA_WAIT_PARK, false, deadline_ns);
+        int rc = skua_wait_begin(&wait, own_stack ? SKUA_WAIT_PARK : SKUA_WAIT_PARK_INDIRECT, false,
+                                 deadline_ns);
         if (rc < 0)
             return rc;
-        if (atomic_load_explicit(&task->future.token, memory_order_seq_cst) ||
-            skua_task_cancelled(task)) {
-            skua_wait_abandon(&wait);
-            continue;
-        }
-        reason = skua_wait_park(&wait);
+        bool token = take_token(task);
+        if (token || skua_task_cancelled(task))
+            return skua_wait_abandon(&wait) || token ? 0 : -ECANCELED;
+        enum skua_reason reason = skua_wait_park(&wait);
+        if (reason == SKUA_REASON_EVENT)
+            return 0;
+        if (reason == SKUA_REASON_TIMEOUT)
+            return take_token(task) ? 0 : -ETIMEDOUT;
     }
 }
 
-static void interrupt(struct skua_agent *agent, enum skua_wait_kind kind)
-{
-    uint32_t state = atomic_load_explicit(&agent->state, memory_order_seq_cst); /* INTR */
-    if (kind == SKUA_WAIT_NONE || ((state >> SKUA_AGENT_KIND_SHIFT) & 0xff) == (uint32_t)kind)
-        skua_agent_interrupt(agent);
-}
-
-void skua_task_interrupt(struct skua_task *task, enum skua_wait_kind kind)
+void skua_task_interrupt(struct skua_task *task)
 {
     struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
     if (skua_likely(atomic_load_explicit(&host->proxy, memory_order_seq_cst) == NULL)) {
-        interrupt(&host->agent, kind);
+        skua_agent_interrupt(&host->agent);
         return;
     }
     /* The agent is an executor thread's: it stays while the runtime is pinned. */
     if (!skua_runtime_pin(task->runtime))
         return;
     struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);
-    interrupt(proxy != NULL ? proxy : &host->agent, kind);
+    skua_agent_interrupt(proxy != NULL ? proxy : &host->agent);
     skua_runtime_unpin(task->runtime);
 }
 
@@ -442,9 +441,16 @@ int skua_unpark(skua_future *future)
     if (skua_future_done(future))
         return -EALREADY;
     struct skua_task *task = skua_task_of_future(future);
-    /* seq_cst: INTR */
-    if (atomic_exchange_explicit(&future->token, 1, memory_order_seq_cst))
+    bool waiting;
+    /* relaxed: a hint. A task in place waits in a kind of its own, one on an executor elsewhere. */
+    if (atomic_load_explicit(&task->proxy, memory_order_relaxed) == NULL &&
+        skua_agent_unpark(&task->agent, &waiting)) {
+        if (waiting)
+            skua_schedule(task);
         return 0;
-    skua_task_interrupt(task, SKUA_WAIT_PARK);
+    }
+    /* seq_cst: POKE's reason */
+    if (!atomic_exchange_explicit(&future->token, 1, memory_order_seq_cst))
+        skua_task_interrupt(task);
     return 0;
 }

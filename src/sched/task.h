@@ -169,10 +169,10 @@ static inline bool skua_task_claim(struct skua_task *task, enum skua_run to)
 bool skua_task_cancelled(struct skua_task *task);
 
 /*
- * Interrupts the wait @task is in, if it is of @kind (SKUA_WAIT_NONE: any). The caller has set what
- * the task will look at (seq_cst); see INTR in agent.h.
+ * Interrupts the wait @task is in. The caller has set what the task will look at (seq_cst); see
+ * POKE in agent.h.
  */
-void skua_task_interrupt(struct skua_task *task, enum skua_wait_kind kind);
+void skua_task_interrupt(struct skua_task *task);
 
 /* Makes a task or job. NULL: no memory. @thread may be NULL. */
 struct skua_thread;

@@ -56,20 +56,22 @@ int skua_wait_begin(struct skua_wait *wait, enum skua_wait_kind kind, bool deaf,
         return 0;
     int rc = arm_timer(wait, deadline_ns);
     if (rc < 0)
-        skua_agent_abandon(wait->agent);
+        (void)skua_agent_abandon(wait->agent);
     return rc;
 }
 
-void skua_wait_abandon(struct skua_wait *wait)
+bool skua_wait_abandon(struct skua_wait *wait)
 {
     disarm_timer(wait);
-    skua_agent_abandon(wait->agent);
+    return skua_agent_abandon(wait->agent);
 }
 
 static enum skua_reason park_thread(struct skua_wait *wait)
 {
     struct skua_agent *agent = wait->agent;
     if (skua_agent_commit(agent)) {
+        if (skua_agent_poked(agent))
+            (void)skua_agent_resolve(agent, SKUA_REASON_INTERRUPT);
         skua_executor_block_begin(wait->thread);
         for (;;) {
             /* acquire: partner RESOLVE */
@@ -112,6 +114,7 @@ void skua_agent_ready(struct skua_agent *agent)
 
 void skua_agent_interrupt(struct skua_agent *agent)
 {
+    atomic_store_explicit(&agent->poked, true, memory_order_seq_cst); /* POKE */
     if (skua_agent_resolve(agent, SKUA_REASON_INTERRUPT) == SKUA_RESOLVE_WAITING)
         skua_agent_ready(agent);
 }

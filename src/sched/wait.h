@@ -39,7 +39,9 @@ struct skua_wait {
 int skua_wait_begin(struct skua_wait *wait, enum skua_wait_kind kind, bool deaf,
                     uint64_t deadline_ns);
 enum skua_reason skua_wait_park(struct skua_wait *wait);
-void skua_wait_abandon(struct skua_wait *wait);
+
+/* Instead of park. True if the event came meanwhile. */
+bool skua_wait_abandon(struct skua_wait *wait);
 
 /* The running task if waits of the caller must return -ECANCELED; see skua_task_cancelled(). */
 bool skua_wait_cancelled(void);

@@ -153,7 +153,18 @@ static struct skua_task *take_next(struct skua_worker *worker)
     /* relaxed: a hint; the exchange decides */
     if (atomic_load_explicit(&worker->next, memory_order_relaxed) == NULL)
         return NULL;
+    if (worker->alone) {
+        struct skua_task *task = atomic_load_explicit(&worker->next, memory_order_relaxed);
+        atomic_store_explicit(&worker->next, NULL, memory_order_relaxed);
+        return task;
+    }
     return atomic_exchange_explicit(&worker->next, NULL, memory_order_acquire); /* NEXTTAKE */
+}
+
+static SKUA_ALWAYS_INLINE struct skua_task *pop(struct skua_worker *worker)
+{
+    return worker->alone ? skua_run_queue_pop_alone(&worker->queue)
+                         : skua_run_queue_pop(&worker->queue);
 }
 
 /* The next task at hand, without looking outside this worker. Claimed; may lack a stack. */
@@ -167,7 +178,7 @@ static struct skua_task *take_local(struct skua_worker *worker)
         }
         if (task == NULL) {
             worker->next_streak = 0;
-            task = skua_run_queue_pop(&worker->queue);
+            task = pop(worker);
             if (task == NULL)
                 task = take_next(worker);
         }
@@ -313,6 +324,8 @@ SKUA_NOINLINE void skua_thread_post(struct skua_thread *thread)
     case SKUA_POST_COMMIT:
         if (!skua_agent_commit(&host->agent))
             skua_schedule(host);
+        else if (skua_unlikely(skua_agent_poked(&host->agent)))
+            skua_agent_interrupt(&host->agent);
         break;
     case SKUA_POST_YIELD:
         skua_worker_push(thread->worker, host);
@@ -381,7 +394,7 @@ struct skua_task *skua_worker_reuse(struct skua_worker *worker)
     if (atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL)
         return NULL;
     for (;;) {
-        struct skua_task *task = skua_run_queue_pop(&worker->queue);
+        struct skua_task *task = pop(worker);
         if (task == NULL)
             return NULL;
         if (!accept(worker, task))

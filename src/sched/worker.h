@@ -81,6 +81,7 @@ struct skua_worker {
     int budget; /* direct switches left before the loop looks at engine and inject queue */
     unsigned next_streak; /* times in a row the next slot was preferred to the queue */
     uint64_t random;
+    bool alone;             /* the only worker: nobody takes from it; constant */
     bool searching;         /* counted in runtime.idle */
     struct skua_list ops;   /* in flight on this ring */
     unsigned buffers_epoch; /* of the registered buffers this ring has */

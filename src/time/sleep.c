@@ -41,7 +41,7 @@ int skua_sleep_until(uint64_t deadline_ns)
         if (rc < 0)
             return rc;
         if (skua_wait_cancelled()) {
-            skua_wait_abandon(&wait);
+            (void)skua_wait_abandon(&wait);
             return -ECANCELED;
         }
         enum skua_reason reason = skua_wait_park(&wait);

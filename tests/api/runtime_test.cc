@@ -28,6 +28,13 @@ class RuntimeTest : public testing::Test
     HangGuard hang_;
 };
 
+/* Starts runtimes in children: no thread of the test's own may be there when it forks. */
+class RuntimeInAChild : public testing::Test
+{
+  protected:
+    FdGuard fds_;
+};
+
 int startError(const skua_options &options)
 {
     skua_runtime *const untouched = reinterpret_cast<skua_runtime *>(0x10);
@@ -73,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadOptions{"StackTooLarge",
                                [](skua_options *o) { o->stack_size_bytes = SIZE_MAX; }},
                     BadOptions{"SpinTooNegative", [](skua_options *o) { o->spin_us = -2; }}),
-    [](const testing::TestParamInfo<BadOptions> &info) { return std::string(info.param.name); });
+    [](const auto &bad) { return std::string(bad.param.name); });
 
 TEST_P(RuntimeBadOptions, AreRefused)
 {
@@ -143,7 +150,7 @@ int workersWith(const char *text)
     return result.exit_code > 128 ? 128 - result.exit_code : result.exit_code;
 }
 
-TEST_F(RuntimeTest, TheEnvironmentGivesTheNumberOfWorkers)
+TEST_F(RuntimeInAChild, TheEnvironmentGivesTheNumberOfWorkers)
 {
     EXPECT_EQ(workersWith("1"), 1);
     EXPECT_EQ(workersWith("3"), 3);
@@ -151,14 +158,14 @@ TEST_F(RuntimeTest, TheEnvironmentGivesTheNumberOfWorkers)
     EXPECT_GE(workersWith(""), 1);
 }
 
-TEST_F(RuntimeTest, AnUnreadableNumberOfWorkersIsRefused)
+TEST_F(RuntimeInAChild, AnUnreadableNumberOfWorkersIsRefused)
 {
     for (const char *text : {"0", "-1", "257", "two", "3 ", "3x", "0x2", "1.5", "+", "-",
                              "99999999999999999999"})
         EXPECT_EQ(workersWith(text), -EINVAL) << text;
 }
 
-TEST_F(RuntimeTest, TheOptionBeatsTheEnvironment)
+TEST_F(RuntimeInAChild, TheOptionBeatsTheEnvironment)
 {
     ChildResult result = run_child([] {
         setenv("SKUA_WORKERS", "nonsense", 1);
@@ -171,7 +178,7 @@ TEST_F(RuntimeTest, TheOptionBeatsTheEnvironment)
     EXPECT_EQ(result.exit_code, 0);
 }
 
-TEST_F(RuntimeTest, ByDefaultThereAreAsManyWorkersAsTheAffinityMaskAllows)
+TEST_F(RuntimeInAChild, ByDefaultThereAreAsManyWorkersAsTheAffinityMaskAllows)
 {
     ChildResult result = run_child([] {
         unsetenv("SKUA_WORKERS");
@@ -413,8 +420,9 @@ TEST_F(RuntimeTest, AThousandStartsAndStopsLeaveNothingBehind)
             resident = residentPages();
     }
     EXPECT_EQ(threadCount(), threads);
-    if (!SKUA_TESTS_SANITIZED)
+    if (!SKUA_TESTS_SANITIZED) {
         EXPECT_LT(residentPages(), resident + 1024); /* 4 MiB over 800 cycles */
+    }
 }
 
 TEST_F(RuntimeTest, SeveralThreadsStartAndStopTheirOwn)
