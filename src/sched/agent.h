@@ -41,9 +41,10 @@
  *   RESOLVE resolve's acq_rel compare-and-swap, partner COMMIT; for a thread agent its partner is
  *          the acquire load in the futex loop: what the resolver wrote (a result) is visible after.
  *
- * LAST TOUCH  For a task the winner's last touch is putting it in a queue. For a thread agent it is
- *        the futex wake after the store; the agent may be gone by then, and a wake of a word nobody
- *        waits on does nothing (see platform/futex.h).
+ * LAST TOUCH  For a task the winner's last touch is putting it in a queue; until then its link is
+ *        the winner's. For a thread agent it is the resolve itself: the thread may see it and be
+ *        gone at once. Only the address of the state is used after that, for a futex wake, which
+ *        does nothing to memory nobody waits on (see platform/futex.h).
  */
 #ifndef SKUA_SRC_AGENT_H
 #define SKUA_SRC_AGENT_H
@@ -89,19 +90,25 @@ struct skua_agent {
     struct skua_link link;  /* in a run queue or a chain to wake; first: queues hold it */
     _Atomic uint32_t state; /* see above */
     _Atomic bool poked;     /* see I4 */
-    uint8_t type;           /* constant */
+    _Atomic uint8_t type;   /* constant; atomic because a recycled object may be looked at */
 };
+
+static inline enum skua_agent_type skua_agent_type(const struct skua_agent *agent)
+{
+    /* relaxed: constant */
+    return (enum skua_agent_type)atomic_load_explicit(
+        &((struct skua_agent *)(uintptr_t)agent)->type, memory_order_relaxed);
+}
 
 /* Who won. */
 enum skua_resolve { SKUA_RESOLVE_LOST, SKUA_RESOLVE_PREPARING, SKUA_RESOLVE_WAITING };
 
 static inline void skua_agent_init(struct skua_agent *agent, enum skua_agent_type type)
 {
-    agent->link.next = NULL;
-    agent->type = (uint8_t)type;
     /*
      * relaxed: published with the agent itself. Not atomic_init: a late interrupt may be reading.
      */
+    atomic_store_explicit(&agent->type, (uint8_t)type, memory_order_relaxed);
     atomic_store_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_relaxed);
     atomic_store_explicit(&agent->poked, false, memory_order_relaxed);
 }
@@ -208,9 +215,6 @@ static inline bool skua_agent_poked(struct skua_agent *agent)
 {
     return atomic_load_explicit(&agent->poked, memory_order_seq_cst); /* POKE */
 }
-
-/* Makes a resolved agent run again: queues the task, or wakes the thread. Anybody. */
-void skua_agent_ready(struct skua_agent *agent);
 
 /*
  * Pokes, resolves with INTERRUPT and, if that won, makes the agent ready. Anybody, any time (I3).

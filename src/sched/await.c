@@ -105,10 +105,10 @@ bool skua_future_run_in_place(struct skua_thread *thread, skua_future *future)
     if (thread == NULL ||
         atomic_load_explicit(&task->run, memory_order_relaxed) != SKUA_RUN_UNSTARTED)
         return false;
-    if (future->kind == SKUA_OBJECT_JOB)
+    if (skua_future_kind(future) == SKUA_OBJECT_JOB)
         return run_job_in_place(thread, task);
-    if (future->kind != SKUA_OBJECT_TASK || thread->worker == NULL || thread->host == NULL ||
-        thread->runtime != task->runtime)
+    if (skua_future_kind(future) != SKUA_OBJECT_TASK || thread->worker == NULL ||
+        thread->host == NULL || thread->runtime != task->runtime)
         return false;
     return run_task_in_place(thread, task);
 }
@@ -127,11 +127,11 @@ int skua_future_cancel(skua_future *future)
     struct skua_task *task = skua_task_of_future(future);
     if (skua_future_done(future))
         return -EALREADY;
-    if (future->kind == SKUA_OBJECT_PROMISE)
+    if (skua_future_kind(future) == SKUA_OBJECT_PROMISE)
         return skua_future_complete(future, -ECANCELED) ? 0 : -EALREADY;
     if (cancel_unstarted(task))
         return 0;
-    if (future->kind == SKUA_OBJECT_JOB)
+    if (skua_future_kind(future) == SKUA_OBJECT_JOB)
         return skua_future_done(future) ? -EALREADY : -EBUSY;
     /* seq_cst: POKE in agent.h */
     atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);

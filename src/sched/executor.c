@@ -381,7 +381,7 @@ static void *executor_main(void *arg)
     skua_tls_set(self);
     struct skua_task *item;
     while ((item = next_entry(executor)) != NULL) {
-        if (item->future.kind == SKUA_OBJECT_JOB)
+        if (skua_future_kind(&item->future) == SKUA_OBJECT_JOB)
             run_job(self, item);
         else
             run_host(self, item);
@@ -513,7 +513,8 @@ void skua_executor_cancel_all(skua_executor *executor)
     struct skua_link *chain = NULL;
     for (struct skua_link *link = executor->head; link != NULL; link = link->next) {
         struct skua_task *item = (struct skua_task *)(void *)link;
-        if (item->future.kind == SKUA_OBJECT_JOB && skua_task_claim(item, SKUA_RUN_INPLACE)) {
+        if (skua_future_kind(&item->future) == SKUA_OBJECT_JOB &&
+            skua_task_claim(item, SKUA_RUN_INPLACE)) {
             /* INPLACE: ours, and stale for the thread that pops it. Chain through a free field. */
             item->outer = (struct skua_task *)(void *)chain;
             chain = link;

@@ -30,7 +30,7 @@ static void batch_release(struct batch *batch)
     atomic_store_explicit(&batch->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
     struct skua_agent *agent = batch->agent;
     if (skua_agent_resolve(agent, SKUA_REASON_EVENT) == SKUA_RESOLVE_WAITING)
-        skua_agent_ready(agent);
+        skua_schedule(skua_task_of_agent(agent));
 }
 
 static void op_done(skua_op *op)

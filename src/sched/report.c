@@ -24,7 +24,7 @@ static void print_failure(const skua_failure *failure)
 
 void skua_report_failure(const struct skua_task *task)
 {
-    bool promise = task->future.kind == SKUA_OBJECT_PROMISE;
+    bool promise = skua_future_kind(&task->future) == SKUA_OBJECT_PROMISE;
     skua_failure failure = {
         .name = promise ? "a promise" : atomic_load_explicit(&task->name, memory_order_relaxed),
         .site = promise ? NULL : atomic_load_explicit(&task->site, memory_order_relaxed),
@@ -172,7 +172,7 @@ static void list_object(void *object, void *arg)
     uint8_t run = atomic_load_explicit(&task->run, memory_order_acquire);
     if (run != SKUA_RUN_UNSTARTED && run != SKUA_RUN_STARTED && run != SKUA_RUN_INPLACE)
         return;
-    uint8_t kind = task->future.kind;
+    enum skua_object_kind kind = skua_future_kind(&task->future);
     if (kind != SKUA_OBJECT_TASK && kind != SKUA_OBJECT_JOB)
         return;
     size_t at = list->found++;

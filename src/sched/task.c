@@ -3,11 +3,14 @@
  */
 #include "sched/task.h"
 
+#include "platform/futex.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define WAKE_THREADS_MAX 8u
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
@@ -31,7 +34,7 @@ struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *r
     atomic_store_explicit(&task->future.refs, refs, memory_order_relaxed);
     atomic_store_explicit(&task->future.flags, 0, memory_order_relaxed);
     atomic_store_explicit(&task->future.token, 0, memory_order_relaxed);
-    task->future.kind = (uint8_t)kind;
+    atomic_store_explicit(&task->future.kind, (uint8_t)kind, memory_order_relaxed);
     task->future.stack_log2 = 0;
     atomic_store_explicit(&task->host, task, memory_order_relaxed);
     atomic_store_explicit(&task->proxy, NULL, memory_order_relaxed);
@@ -157,6 +160,36 @@ bool skua_future_remove_waiter(skua_future *future, struct skua_waiter *waiter)
     return false;
 }
 
+/* Whom a completion wakes, when it has let go of the waiters' frames. */
+struct wakes {
+    struct skua_link *tasks; /* through agent.link, which is ours until queued */
+    _Atomic uint32_t *threads[WAKE_THREADS_MAX]; /* futexes: addresses, not to be read */
+    unsigned thread_count;
+};
+
+static void wake_threads(struct wakes *wakes)
+{
+    for (unsigned i = 0; i < wakes->thread_count; i++)
+        skua_futex_wake(wakes->threads[i], 1);
+    wakes->thread_count = 0;
+}
+
+/* Ends the wait of @agent, whose frame may be gone as soon as it is RESOLVED. */
+static void wake_later(struct wakes *wakes, struct skua_agent *agent)
+{
+    enum skua_agent_type type = skua_agent_type(agent);
+    if (skua_agent_resolve(agent, SKUA_REASON_EVENT) != SKUA_RESOLVE_WAITING)
+        return;
+    if (type == SKUA_AGENT_TASK) {
+        agent->link.next = wakes->tasks;
+        wakes->tasks = &agent->link;
+        return;
+    }
+    if (wakes->thread_count == WAKE_THREADS_MAX)
+        wake_threads(wakes); /* under the lock: more threads wait for one future than is usual */
+    wakes->threads[wakes->thread_count++] = &agent->state;
+}
+
 bool skua_future_complete(skua_future *future, intptr_t value)
 {
     uintptr_t state = future_lock(future);
@@ -164,22 +197,21 @@ bool skua_future_complete(skua_future *future, intptr_t value)
         return false;
     future->value = value;
     /* The stack of waiters is newest first; prepending turns it round: first come, first woken. */
-    struct skua_link *chain = NULL;
+    struct wakes wakes;
+    wakes.tasks = NULL;
+    wakes.thread_count = 0;
     for (struct skua_waiter *waiter = (struct skua_waiter *)state; waiter != NULL;) {
         struct skua_waiter *next = waiter->next;
-        struct skua_agent *agent = waiter->agent;
-        if (skua_agent_resolve(agent, SKUA_REASON_EVENT) == SKUA_RESOLVE_WAITING) {
-            agent->link.next = chain;
-            chain = &agent->link;
-        }
+        wake_later(&wakes, waiter->agent);
         waiter = next;
     }
     /* DONE */
     atomic_store_explicit(&future->state, SKUA_FUTURE_DONE, memory_order_release);
-    while (chain != NULL) {
-        struct skua_agent *agent = (struct skua_agent *)(void *)chain;
-        chain = chain->next;
-        skua_agent_ready(agent);
+    wake_threads(&wakes);
+    while (wakes.tasks != NULL) {
+        struct skua_agent *agent = (struct skua_agent *)(void *)wakes.tasks;
+        wakes.tasks = wakes.tasks->next;
+        skua_schedule(skua_task_of_agent(agent));
     }
     return true;
 }
@@ -436,7 +468,7 @@ void skua_task_interrupt(struct skua_task *task)
 
 int skua_unpark(skua_future *future)
 {
-    if (future == NULL || future->kind != SKUA_OBJECT_TASK)
+    if (future == NULL || skua_future_kind(future) != SKUA_OBJECT_TASK)
         return -EINVAL;
     if (skua_future_done(future))
         return -EALREADY;

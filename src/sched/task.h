@@ -65,7 +65,7 @@ struct skua_future {
     _Atomic uintptr_t state;
     intptr_t value;        /* guarded by state: written before DONE, then constant */
     _Atomic uint32_t refs; /* see LIFE */
-    uint8_t kind;          /* enum skua_object_kind; constant */
+    _Atomic uint8_t kind;  /* enum skua_object_kind; constant; atomic for skua_runtime_list() */
     _Atomic uint8_t flags; /* SKUA_FUTURE_... */
     uint8_t stack_log2;    /* asked-for stack size, 0 default; constant */
     _Atomic uint8_t token; /* skua_unpark()'s */
@@ -117,6 +117,13 @@ _Static_assert(sizeof(struct skua_task) == 128, "two cache lines");
 #endif
 #define SKUA_OBJECT_SIZE ((sizeof(struct skua_task) + 63) / 64 * 64)
 
+static inline enum skua_object_kind skua_future_kind(const skua_future *future)
+{
+    /* relaxed: constant */
+    return (enum skua_object_kind)atomic_load_explicit(&((skua_future *)(uintptr_t)future)->kind,
+                                                       memory_order_relaxed);
+}
+
 static inline struct skua_task *skua_task_of_future(const skua_future *future)
 {
     return skua_container_of((uintptr_t)future, struct skua_task, future);
@@ -124,7 +131,7 @@ static inline struct skua_task *skua_task_of_future(const skua_future *future)
 
 static inline struct skua_task *skua_task_of_agent(struct skua_agent *agent)
 {
-    skua_assert(agent->type == SKUA_AGENT_TASK);
+    skua_assert(skua_agent_type(agent) == SKUA_AGENT_TASK);
     return skua_container_of(agent, struct skua_task, agent);
 }
 
@@ -149,7 +156,7 @@ static inline void skua_future_mark_read(skua_future *future)
 {
     /* relaxed: ordered for the last unref by refs */
     uint8_t flags = atomic_load_explicit(&future->flags, memory_order_relaxed);
-    if (!(flags & SKUA_FUTURE_READ) && future->kind != SKUA_OBJECT_FAILED)
+    if (!(flags & SKUA_FUTURE_READ) && skua_future_kind(future) != SKUA_OBJECT_FAILED)
         atomic_fetch_or_explicit(&future->flags, SKUA_FUTURE_READ, memory_order_relaxed);
 }
 

@@ -89,7 +89,7 @@ static enum skua_reason park_thread(struct skua_wait *wait)
 
 enum skua_reason skua_wait_park(struct skua_wait *wait)
 {
-    if (wait->agent->type == SKUA_AGENT_THREAD)
+    if (skua_agent_type(wait->agent) == SKUA_AGENT_THREAD)
         return park_thread(wait);
     skua_thread_leave(wait->thread, SKUA_POST_COMMIT);
     wait->thread = NULL; /* may be another one now */
@@ -104,17 +104,14 @@ bool skua_wait_cancelled(void)
     return thread != NULL && thread->task != NULL && skua_task_cancelled(thread->task);
 }
 
-void skua_agent_ready(struct skua_agent *agent)
-{
-    if (agent->type == SKUA_AGENT_TASK)
-        skua_schedule(skua_task_of_agent(agent));
-    else
-        skua_futex_wake(&agent->state, 1);
-}
-
 void skua_agent_interrupt(struct skua_agent *agent)
 {
     atomic_store_explicit(&agent->poked, true, memory_order_seq_cst); /* POKE */
-    if (skua_agent_resolve(agent, SKUA_REASON_INTERRUPT) == SKUA_RESOLVE_WAITING)
-        skua_agent_ready(agent);
+    enum skua_agent_type type = skua_agent_type(agent);               /* before the last touch */
+    if (skua_agent_resolve(agent, SKUA_REASON_INTERRUPT) != SKUA_RESOLVE_WAITING)
+        return;
+    if (type == SKUA_AGENT_TASK)
+        skua_schedule(skua_task_of_agent(agent));
+    else
+        skua_futex_wake(&agent->state, 1);
 }

@@ -14,7 +14,7 @@
 /* Drops a handle that the user gave up. */
 static void drop(skua_future *future)
 {
-    if (future->kind != SKUA_OBJECT_FAILED)
+    if (skua_future_kind(future) != SKUA_OBJECT_FAILED)
         skua_object_unref(skua_thread_self(), skua_task_of_future(future));
 }
 
@@ -43,7 +43,7 @@ static int may_wait(const struct skua_thread *thread, const skua_future *future)
 /* The awaiting task is cancelled: hands it on. 0 if the wait is to go on until the end. */
 static int forward_cancel(skua_future *future)
 {
-    if (future->kind == SKUA_OBJECT_PROMISE)
+    if (skua_future_kind(future) == SKUA_OBJECT_PROMISE)
         return -ECANCELED;
     int rc = skua_future_cancel(future);
     return rc == -EBUSY ? -ECANCELED
@@ -120,7 +120,7 @@ int skua_future_take(skua_future *future, intptr_t *result)
 skua_future *skua_future_ref(skua_future *future)
 {
     /* relaxed: the caller's handle keeps it alive meanwhile */
-    if (future != NULL && future->kind != SKUA_OBJECT_FAILED)
+    if (future != NULL && skua_future_kind(future) != SKUA_OBJECT_FAILED)
         atomic_fetch_add_explicit(&future->refs, 1, memory_order_relaxed);
     return future;
 }
@@ -161,7 +161,7 @@ skua_future *skua_promise_create(skua_promise **promise)
         object = calloc(1, sizeof(*object));
         if (object == NULL)
             return NULL;
-        object->future.kind = SKUA_OBJECT_PROMISE;
+        atomic_init(&object->future.kind, SKUA_OBJECT_PROMISE);
         atomic_init(&object->future.refs, 2);
         atomic_init(&object->future.flags, SKUA_FUTURE_MALLOCED);
     }
