@@ -23,4 +23,17 @@
 #define SKUA_TSAN 0
 #endif
 
+/*
+ * An order that ThreadSanitizer cannot see because the kernel makes it: what was done before a
+ * release happens before what follows an acquire of the same address. Nothing in other builds.
+ */
+#if SKUA_TSAN
+#include <sanitizer/tsan_interface.h>
+#define SKUA_TSAN_RELEASE(address) __tsan_release(address)
+#define SKUA_TSAN_ACQUIRE(address) __tsan_acquire(address)
+#else
+#define SKUA_TSAN_RELEASE(address) ((void)(address))
+#define SKUA_TSAN_ACQUIRE(address) ((void)(address))
+#endif
+
 #endif /* SKUA_SRC_SANITIZER_H */

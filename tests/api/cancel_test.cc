@@ -312,9 +312,7 @@ TEST_F(Cancel, OfAnAwaitWithADeadlineIsNotForwarded)
         Promise gate;
         auto slow = [&]() -> intptr_t { return skua_await(gate.future); };
         skua_future *inner = spawnNamed("slow", slow);
-        auto awaiter = [&]() -> intptr_t {
-            return skua_await_until(inner, SKUA_FOREVER, nullptr);
-        };
+        auto awaiter = [&]() -> intptr_t { return skua_await_until(inner, SKUA_FOREVER, nullptr); };
         skua_future *outer = spawnNamed("outer", awaiter);
         EXPECT_TRUE(yieldUntilState("outer", "awaiting"));
         EXPECT_EQ(skua_cancel(outer), 0);

@@ -1,5 +1,6 @@
 /*
- * Tests fork(): the child of a process with a runtime gets errors, nothing hangs, the parent goes on.
+ * Tests fork(): the child of a process with a runtime gets errors, nothing hangs, the parent goes
+ * on.
  */
 #include "support/fd_guard.h"
 #include "support/hang_guard.h"
@@ -47,8 +48,8 @@ struct Report {
     {
         if (got == want)
             return;
-        dprintf(STDERR_FILENO, "in the child %s gave %ld, not %ld\n", call,
-                static_cast<long>(got), static_cast<long>(want));
+        dprintf(STDERR_FILENO, "in the child %s gave %ld, not %ld\n", call, static_cast<long>(got),
+                static_cast<long>(want));
         wrong++;
     }
 };

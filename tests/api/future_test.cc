@@ -75,7 +75,9 @@ TEST_F(Future, ManyMayAwaitTheSameFuture)
         runInTask(
             [] {
                 Promise gate;
-                auto waiter = [&]() -> intptr_t { return skua_await(skua_future_ref(gate.future)); };
+                auto waiter = [&]() -> intptr_t {
+                    return skua_await(skua_future_ref(gate.future));
+                };
                 std::vector<skua_future *> futures;
                 for (int i = 0; i < 200; i++)
                     futures.push_back(spawnBody(waiter));
@@ -283,8 +285,8 @@ TEST_F(FutureFailure, IsReportedOnceWithItsSiteWhenNobodyReadsIt)
         skua_future *future = skua_spawn(ioError, nullptr);
         skua_future *other = skua_future_ref(future);
         skua_future_unref(future);
-        EXPECT_TRUE(yieldUntil([&] { return skua_runtime_list(skua_runtime_current(), nullptr, 0) ==
-                                            1; }));
+        EXPECT_TRUE(
+            yieldUntil([&] { return skua_runtime_list(skua_runtime_current(), nullptr, 0) == 1; }));
         EXPECT_EQ(failures_.count(), 0u);
         skua_future_unref(other);
         EXPECT_TRUE(yieldUntil([&] { return failures_.count() > 0; }));
@@ -398,8 +400,8 @@ TEST_F(Future, AFailureNobodyReadsIsOneLineOnStderrByDefault)
     runInTask([] { skua_future_unref(skua_spawn(ioError, nullptr)); });
     runInTask([] {
         skua_future_unref(skua_spawn(ioError, nullptr));
-        EXPECT_TRUE(yieldUntil([] { return skua_runtime_list(skua_runtime_current(), nullptr, 0) ==
-                                           1; }));
+        EXPECT_TRUE(
+            yieldUntil([] { return skua_runtime_list(skua_runtime_current(), nullptr, 0) == 1; }));
     });
     std::string output = testing::internal::GetCapturedStderr();
     EXPECT_NE(output.find("ioError at "), std::string::npos) << output;

@@ -63,23 +63,21 @@ class RuntimeBadOptions : public RuntimeTest, public testing::WithParamInterface
 
 INSTANTIATE_TEST_SUITE_P(
     Each, RuntimeBadOptions,
-    testing::Values(BadOptions{"TooManyWorkers",
-                               [](skua_options *o) { o->workers = SKUA_WORKERS_MAX + 1; }},
-                    BadOptions{"Flags", [](skua_options *o) { o->flags = 1; }},
-                    BadOptions{"FirstReserved", [](skua_options *o) { o->reserved[0] = 1; }},
-                    BadOptions{"LastReserved", [](skua_options *o) { o->reserved[7] = 1; }},
-                    BadOptions{"RingOfOne", [](skua_options *o) { o->ring_entries = 1; }},
-                    BadOptions{"RingTooLarge", [](skua_options *o) { o->ring_entries = 32769; }},
-                    BadOptions{"CqSmallerThanRing",
-                               [](skua_options *o) {
-                                   o->ring_entries = 8;
-                                   o->cq_entries = 4;
-                               }},
-                    BadOptions{"StackTooSmall",
-                               [](skua_options *o) { o->stack_size_bytes = (16u << 10) - 1; }},
-                    BadOptions{"StackTooLarge",
-                               [](skua_options *o) { o->stack_size_bytes = SIZE_MAX; }},
-                    BadOptions{"SpinTooNegative", [](skua_options *o) { o->spin_us = -2; }}),
+    testing::Values(
+        BadOptions{"TooManyWorkers", [](skua_options *o) { o->workers = SKUA_WORKERS_MAX + 1; }},
+        BadOptions{"Flags", [](skua_options *o) { o->flags = 1; }},
+        BadOptions{"FirstReserved", [](skua_options *o) { o->reserved[0] = 1; }},
+        BadOptions{"LastReserved", [](skua_options *o) { o->reserved[7] = 1; }},
+        BadOptions{"RingOfOne", [](skua_options *o) { o->ring_entries = 1; }},
+        BadOptions{"RingTooLarge", [](skua_options *o) { o->ring_entries = 32769; }},
+        BadOptions{"CqSmallerThanRing",
+                   [](skua_options *o) {
+                       o->ring_entries = 8;
+                       o->cq_entries = 4;
+                   }},
+        BadOptions{"StackTooSmall", [](skua_options *o) { o->stack_size_bytes = (16u << 10) - 1; }},
+        BadOptions{"StackTooLarge", [](skua_options *o) { o->stack_size_bytes = SIZE_MAX; }},
+        BadOptions{"SpinTooNegative", [](skua_options *o) { o->spin_us = -2; }}),
     [](const auto &bad) { return std::string(bad.param.name); });
 
 TEST_P(RuntimeBadOptions, AreRefused)
@@ -160,8 +158,8 @@ TEST_F(RuntimeInAChild, TheEnvironmentGivesTheNumberOfWorkers)
 
 TEST_F(RuntimeInAChild, AnUnreadableNumberOfWorkersIsRefused)
 {
-    for (const char *text : {"0", "-1", "257", "two", "3 ", "3x", "0x2", "1.5", "+", "-",
-                             "99999999999999999999"})
+    for (const char *text :
+         {"0", "-1", "257", "two", "3 ", "3x", "0x2", "1.5", "+", "-", "99999999999999999999"})
         EXPECT_EQ(workersWith(text), -EINVAL) << text;
 }
 
@@ -259,9 +257,8 @@ TEST_F(RuntimeTest, InfoTellsWhatRuns)
     EXPECT_EQ(skua_promise_set(gate.promise, 0), 0);
     for (skua_future *future : futures)
         EXPECT_EQ(skua_await(future), 0);
-    EXPECT_TRUE(pollUntil([&] {
-        return skua_runtime_info(runtime.get(), &info) == 0 && info.tasks_live == 0;
-    }));
+    EXPECT_TRUE(pollUntil(
+        [&] { return skua_runtime_info(runtime.get(), &info) == 0 && info.tasks_live == 0; }));
     EXPECT_GE(info.stacks_created, 1u);
     skua_promise_unref(gate.promise);
     skua_future_unref(gate.future);
@@ -293,9 +290,8 @@ TEST_F(RuntimeTest, EveryTaskSpawnedIsCountedAsRunOnce)
         };
         EXPECT_EQ(runtime.run(first), outer_count * inner_count);
         uint64_t spawned = static_cast<uint64_t>(outer_count + outer_count * inner_count);
-        EXPECT_TRUE(pollUntil([&] {
-            return sumOf(runtime.get(), &skua_worker_stats::tasks_run) == spawned + 1;
-        }));
+        EXPECT_TRUE(pollUntil(
+            [&] { return sumOf(runtime.get(), &skua_worker_stats::tasks_run) == spawned + 1; }));
         EXPECT_EQ(sumOf(runtime.get(), &skua_worker_stats::tasks_spawned), spawned);
         EXPECT_LE(sumOf(runtime.get(), &skua_worker_stats::tasks_inlined), spawned);
         EXPECT_GT(sumOf(runtime.get(), &skua_worker_stats::switches), 0u);
