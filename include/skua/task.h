@@ -65,7 +65,7 @@ SKUA_API int skua_spawn_with_at(const skua_task_options *options, skua_fn fn, vo
  *
  * Context: any; outside a worker it is sched_yield().
  * Cancellation: a cancellation point.
- * Returns: 0; -ECANCELED.
+ * Returns: 0; -ECANCELED; -ECHILD in a forked child.
  */
 SKUA_API int skua_yield(void);
 

@@ -30,6 +30,19 @@ void skua_thread_nice(int increment)
     (void)setpriority(PRIO_PROCESS, tid, getpriority(PRIO_PROCESS, tid) + increment);
 }
 
+const char *skua_thread_stack_low(void)
+{
+    pthread_attr_t attr;
+    void *low = NULL;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return NULL;
+    if (pthread_attr_getstack(&attr, &low, &size) != 0)
+        low = NULL;
+    (void)pthread_attr_destroy(&attr);
+    return low;
+}
+
 unsigned skua_cpus_affinity(void)
 {
     /* The kernel refuses a mask smaller than its own (EINVAL): try larger ones. */

@@ -10,6 +10,9 @@ void skua_thread_name(const char *name);
 /* Lowers the calling thread's priority by @increment nice steps. Best effort; Linux: per thread. */
 void skua_thread_nice(int increment);
 
+/* The lowest address of the calling thread's stack; NULL if that cannot be found out. */
+const char *skua_thread_stack_low(void);
+
 /* CPUs in the affinity mask of the calling thread; at least 1. */
 unsigned skua_cpus_affinity(void);
 

@@ -19,6 +19,9 @@
 /* A default task is promised this much; see skua_spawn(). */
 #define IN_PLACE_STACK_MIN ((size_t)32 << 10)
 
+/* What a job run in place finds at least. */
+#define JOB_IN_PLACE_STACK_MIN ((size_t)1 << 20)
+
 int skua_future_wait(skua_future *future, uint64_t deadline_ns, bool deaf)
 {
     while (!skua_future_done(future)) {
@@ -87,7 +90,12 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
 /* A job awaited by a thread of its own executor. */
 static bool run_job_in_place(struct skua_thread *thread, struct skua_task *job)
 {
+    const char *here = __builtin_frame_address(0);
     if (thread->executor == NULL || thread->executor != job->executor)
+        return false;
+    /* Only on the thread's own stack, with room: a job counts on that of a thread. */
+    if (thread->host != NULL || thread->stack_low == NULL ||
+        here < thread->stack_low + JOB_IN_PLACE_STACK_MIN)
         return false;
     if (!skua_task_claim(job, SKUA_RUN_INPLACE))
         return false;
@@ -118,8 +126,24 @@ static bool cancel_unstarted(struct skua_task *task)
 {
     if (!skua_task_claim(task, SKUA_RUN_ENDED))
         return false;
-    skua_task_end(skua_thread_self(), task, -ECANCELED, false);
+    /*
+     * A job gives up its place in the bounded queue; a task's entry is dropped when it is popped.
+     */
+    bool withdrawn = skua_future_kind(&task->future) == SKUA_OBJECT_JOB &&
+                     skua_executor_withdraw(task->executor, task);
+    skua_task_end(skua_thread_self(), task, -ECANCELED, withdrawn);
     return true;
+}
+
+static int cancel_job(struct skua_task *job)
+{
+    if (!skua_runtime_pin(job->runtime)) /* the executor stays meanwhile */
+        return -EALREADY;
+    bool cancelled = cancel_unstarted(job);
+    skua_runtime_unpin(job->runtime);
+    if (cancelled)
+        return 0;
+    return skua_future_done(&job->future) ? -EALREADY : -EBUSY;
 }
 
 int skua_future_cancel(skua_future *future)
@@ -129,10 +153,10 @@ int skua_future_cancel(skua_future *future)
         return -EALREADY;
     if (skua_future_kind(future) == SKUA_OBJECT_PROMISE)
         return skua_future_complete(future, -ECANCELED) ? 0 : -EALREADY;
+    if (skua_future_kind(future) == SKUA_OBJECT_JOB)
+        return cancel_job(task);
     if (cancel_unstarted(task))
         return 0;
-    if (skua_future_kind(future) == SKUA_OBJECT_JOB)
-        return skua_future_done(future) ? -EALREADY : -EBUSY;
     /* seq_cst: POKE in agent.h */
     atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);
     skua_task_interrupt(task);

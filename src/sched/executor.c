@@ -6,13 +6,15 @@
  *          queue     FIFO of jobs and hosts, linked through agent.link
  *          queued    its length, stale entries included
  *          reserved  places promised to hosts that are still on their way off their stacks
- *          threads   that exist or are being made; idle of them sleep and have not been given a
+ *          threads   that serve the queue or are being made to; alive counts those that still
+ *                    have to be joined as well; idle of them sleep and have not been given a
  *                    token, spinning of them look at queued, blocked of them sleep inside a job's
  *                    wait
  *
  * INVARIANTS
  *   K1  If the queue is not empty, then a thread is awake and not blocked and will look at it, or
- *       threads - blocked has reached threads_max, or no thread could be made. So a push wakes an
+ *       threads - blocked has reached threads_max, or no thread could be made and others are there
+ *       (when the last hope of one fails, what is queued fails with it). So a push wakes an
  *       idle thread or makes one; a thread that takes a job while more are queued does the same
  *       (one spinner stands for one job only); and a thread that blocks hands its turn on.
  *   K2  queued + reserved <= queue_max at every submission.
@@ -28,6 +30,7 @@
 #include "platform/clock.h"
 #include "platform/futex.h"
 #include "platform/thread.h"
+#include "sched/await.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
 
@@ -53,8 +56,9 @@ struct skua_executor {
     bool stopping;           /* guarded by lock */
     struct skua_link *head;  /* guarded by lock */
     struct skua_link **tail; /* guarded by lock: where the next one is linked */
-    unsigned reserved;       /* guarded by lock, like the next five */
+    unsigned reserved;       /* guarded by lock, like the next eight */
     unsigned threads;
+    unsigned alive;
     unsigned idle;
     unsigned blocked;
     unsigned spinning;
@@ -116,8 +120,37 @@ static struct pool_thread *thread_alloc(skua_executor *executor)
 }
 
 /*
- * Makes one more thread, already counted in threads; the lock is not held. On failure takes the
- * count back.
+ * A thread could not be made, and there is no other: nobody will look at the queue. Jobs fail with
+ * -EAGAIN; tasks that hopped go back where they came from, where skua_hop() says so.
+ */
+static void strand(struct skua_link *chain)
+{
+    while (chain != NULL) {
+        struct skua_task *item = (struct skua_task *)(void *)chain;
+        chain = chain->next;
+        if (skua_future_kind(&item->future) != SKUA_OBJECT_JOB)
+            skua_schedule(item);
+        else if (skua_task_claim(item, SKUA_RUN_ENDED))
+            skua_task_end(skua_thread_self(), item, -EAGAIN, true);
+        else
+            skua_object_unref(skua_thread_self(), item);
+    }
+}
+
+/* Empties the queue. The lock is held. */
+static struct skua_link *take_all(skua_executor *executor)
+{
+    struct skua_link *chain = executor->head;
+    executor->head = NULL;
+    executor->tail = &executor->head;
+    /* relaxed: under the lock */
+    atomic_store_explicit(&executor->queued, 0, memory_order_relaxed);
+    return chain;
+}
+
+/*
+ * Makes one more thread, already counted in threads and alive; the lock is not held. On failure
+ * takes the counts back.
  */
 static int start_thread(skua_executor *executor)
 {
@@ -137,7 +170,10 @@ static int start_thread(skua_executor *executor)
         thread_free(executor, thread);
     pthread_mutex_lock(&executor->lock);
     executor->threads--;
+    executor->alive--;
+    struct skua_link *stranded = executor->threads == 0 ? take_all(executor) : NULL;
     pthread_mutex_unlock(&executor->lock);
+    strand(stranded);
     return rc;
 }
 
@@ -159,6 +195,7 @@ static enum need need(skua_executor *executor)
         executor->threads >= executor->threads_max + THREADS_EXTRA)
         return NEED_NOTHING;
     executor->threads++;
+    executor->alive++;
     return NEED_THREAD;
 }
 
@@ -216,7 +253,7 @@ static struct skua_task *take(skua_executor *executor)
     return (struct skua_task *)(void *)link;
 }
 
-/* Takes the entry of @job out again if it is still there. The lock is held. */
+/* Takes the entry of @job out again if it is still there. Linear. The lock is held. */
 static bool take_back(skua_executor *executor, struct skua_task *job)
 {
     for (struct skua_link **at = &executor->head; *at != NULL; at = &(*at)->next) {
@@ -248,21 +285,28 @@ int skua_executor_accept(skua_executor *executor, struct skua_task *job)
         executor->reserved++;
         if (executor->threads == 0) { /* a hop must not be stranded: see that there is a thread */
             executor->threads++;
+            executor->alive++;
             what = NEED_THREAD;
         }
     }
     pthread_mutex_unlock(&executor->lock);
-    if (rc == 0 && satisfy(executor, what) < 0) {
+    if (rc == 0 && satisfy(executor, what) < 0 && job == NULL) {
         pthread_mutex_lock(&executor->lock);
-        bool stranded = executor->threads == 0;
-        if (stranded && job == NULL)
+        if (executor->threads == 0) {
             executor->reserved--;
-        else if (stranded)
-            stranded = take_back(executor, job);
+            rc = -EAGAIN;
+        }
         pthread_mutex_unlock(&executor->lock);
-        rc = stranded ? -EAGAIN : 0;
     }
-    return rc;
+    return rc; /* a job that was stranded says so in its future */
+}
+
+bool skua_executor_withdraw(skua_executor *executor, struct skua_task *job)
+{
+    pthread_mutex_lock(&executor->lock);
+    bool found = take_back(executor, job);
+    pthread_mutex_unlock(&executor->lock);
+    return found;
 }
 
 void skua_executor_push_hop(skua_executor *executor, struct skua_task *host)
@@ -272,7 +316,7 @@ void skua_executor_push_hop(skua_executor *executor, struct skua_task *host)
     append(executor, host);
     enum need what = need(executor);
     pthread_mutex_unlock(&executor->lock);
-    (void)satisfy(executor, what); /* there is a thread already, if a slow one */
+    (void)satisfy(executor, what); /* if that fails and there is no other: see strand() */
 }
 
 skua_runtime *skua_executor_runtime(const skua_executor *executor)
@@ -339,6 +383,8 @@ static struct skua_task *next_entry(skua_executor *executor)
     }
     if (item != NULL)
         what = need(executor); /* K1: this thread is busy now; the rest is for another */
+    else
+        executor->threads--; /* from here on nobody counts on this thread */
     pthread_mutex_unlock(&executor->lock);
     (void)satisfy(executor, what);
     return item;
@@ -371,6 +417,7 @@ static void *executor_main(void *arg)
     struct pool_thread *pool_thread = arg;
     struct skua_thread *self = &pool_thread->thread;
     skua_executor *executor = self->executor;
+    self->stack_low = skua_thread_stack_low();
     skua_thread_name(executor->name);
     if (executor->nice != 0)
         skua_thread_nice(executor->nice);
@@ -393,7 +440,7 @@ static void *executor_main(void *arg)
     skua_stack_cache_fini(&self->stacks);
     skua_slab_cache_fini(&self->objects);
     pthread_mutex_lock(&executor->lock);
-    executor->threads--;
+    executor->alive--;
     pool_thread->next = executor->finished;
     executor->finished = pool_thread;
     /* relaxed: under the lock */
@@ -445,6 +492,8 @@ int skua_executor_create(skua_runtime *runtime, const skua_executor_options *opt
 {
     static const skua_executor_options defaults = {0};
     struct skua_thread *thread = skua_thread_self();
+    if (skua_fork_guard_in_child())
+        return -ECHILD;
     if (out == NULL)
         return -EINVAL;
     if (runtime == NULL && thread != NULL)
@@ -472,7 +521,7 @@ void skua_executor_destroy_owned(skua_executor *executor)
     executor->idle = 0;
     atomic_fetch_add_explicit(&executor->wake_word, 1, memory_order_relaxed);
     skua_futex_wake(&executor->wake_word, INT32_MAX);
-    while (executor->threads > 0) {
+    while (executor->alive > 0) {
         uint32_t ended = atomic_load_explicit(&executor->ended, memory_order_relaxed);
         pthread_mutex_unlock(&executor->lock);
         (void)skua_futex_wait(&executor->ended, ended, SKUA_FOREVER);
@@ -494,6 +543,12 @@ void skua_executor_destroy_owned(skua_executor *executor)
     free(executor);
 }
 
+static intptr_t destroy_job(void *executor)
+{
+    skua_executor_destroy_owned(executor);
+    return 0;
+}
+
 int skua_executor_destroy(skua_executor *executor)
 {
     struct skua_thread *thread = skua_thread_self();
@@ -503,6 +558,16 @@ int skua_executor_destroy(skua_executor *executor)
         return -EPERM;
     if (thread != NULL && thread->executor == executor)
         return -EBUSY;
+    if (thread != NULL && thread->worker != NULL) {
+        /* The wait is for threads: not on a worker, whose tasks the jobs may be waiting for. */
+        skua_future *job = skua_run_in_executor_at(executor->runtime->blocking, destroy_job,
+                                                   executor, SKUA_SITE("skua_executor_destroy"));
+        (void)skua_future_wait(job, SKUA_FOREVER, true);
+        intptr_t result;
+        if (skua_future_take(job, &result) == 0 && result == 0)
+            return 0;
+        /* It could not be offloaded: the worker waits. */
+    }
     skua_executor_destroy_owned(executor);
     return 0;
 }
@@ -510,20 +575,25 @@ int skua_executor_destroy(skua_executor *executor)
 void skua_executor_cancel_all(skua_executor *executor)
 {
     pthread_mutex_lock(&executor->lock);
-    struct skua_link *chain = NULL;
-    for (struct skua_link *link = executor->head; link != NULL; link = link->next) {
-        struct skua_task *item = (struct skua_task *)(void *)link;
-        if (skua_future_kind(&item->future) == SKUA_OBJECT_JOB &&
-            skua_task_claim(item, SKUA_RUN_INPLACE)) {
-            /* INPLACE: ours, and stale for the thread that pops it. Chain through a free field. */
-            item->outer = (struct skua_task *)(void *)chain;
-            chain = link;
-        }
-    }
-    pthread_mutex_unlock(&executor->lock);
+    struct skua_link *chain = take_all(executor);
+    struct skua_link *jobs = NULL;
     while (chain != NULL) {
         struct skua_task *item = (struct skua_task *)(void *)chain;
-        chain = (struct skua_link *)(void *)item->outer;
-        skua_task_end(skua_thread_self(), item, -ECANCELED, false);
+        chain = chain->next;
+        if (skua_future_kind(&item->future) != SKUA_OBJECT_JOB) {
+            append(executor, item); /* it is running already: it will see that it is cancelled */
+            continue;
+        }
+        item->agent.link.next = jobs;
+        jobs = &item->agent.link;
+    }
+    pthread_mutex_unlock(&executor->lock);
+    while (jobs != NULL) {
+        struct skua_task *item = (struct skua_task *)(void *)jobs;
+        jobs = jobs->next;
+        if (skua_task_claim(item, SKUA_RUN_ENDED))
+            skua_task_end(skua_thread_self(), item, -ECANCELED, true);
+        else
+            skua_object_unref(skua_thread_self(), item);
     }
 }

@@ -10,9 +10,13 @@
 
 /*
  * Queues @job, or, without one, reserves a place for a host. 0; -ESHUTDOWN; -EAGAIN if the queue is
- * full or there is no thread and none could be made.
+ * full. A host is refused with -EAGAIN too if there is no thread and none could be made; a job's
+ * future fails then.
  */
 int skua_executor_accept(skua_executor *executor, struct skua_task *job);
+
+/* Takes a cancelled job out of the queue. True: its entry's reference is the caller's to drop. */
+bool skua_executor_withdraw(skua_executor *executor, struct skua_task *job);
 
 /* Whose executor it is. */
 skua_runtime *skua_executor_runtime(const skua_executor *executor);

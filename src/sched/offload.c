@@ -79,7 +79,7 @@ int skua_hop(skua_executor *executor)
     /* From an executor to another: no longer behind that thread's agent. */
     atomic_store_explicit(&host->proxy, NULL, memory_order_seq_cst);
     skua_thread_leave(thread, SKUA_POST_HOP);
-    return 0;
+    return skua_thread_self()->executor == executor ? 0 : -EAGAIN; /* sent back: no thread */
 }
 
 int skua_hop_back(void)

@@ -387,6 +387,8 @@ int skua_yield(void)
 {
     struct skua_thread *thread = skua_thread_self();
     if (skua_unlikely(thread == NULL || thread->task == NULL || thread->worker == NULL)) {
+        if (thread != NULL && thread->forked)
+            return -ECHILD;
         if (skua_wait_cancelled())
             return -ECANCELED;
         (void)sched_yield();

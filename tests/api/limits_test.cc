@@ -98,7 +98,11 @@ int failToStart(unsigned workers, std::initializer_list<int> expected)
     int rc = startUseStop(workers);
     for (int error : expected) {
         if (rc == error)
-            return openDescriptors().size() == fds && threadCount() == threads ? 0 : kLeaked;
+            /* ThreadSanitizer starts a thread of its own with the first one. */
+            return openDescriptors().size() == fds &&
+                           (SKUA_TESTS_SANITIZED || threadCount() == threads)
+                       ? 0
+                       : kLeaked;
     }
     fprintf(stderr, "start gave %d\n", rc);
     return kWrong;

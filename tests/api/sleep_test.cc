@@ -110,9 +110,11 @@ TEST_F(Sleepers, OfNothingYields)
 struct Sleeper {
     uint64_t deadline;
     std::vector<uint64_t> *order;
+    uint64_t asleep_ns = 0;
 
     intptr_t operator()()
     {
+        asleep_ns = skua_now();
         int rc = skua_sleep_until(deadline);
         EXPECT_GE(skua_now(), deadline);
         order->push_back(deadline);
@@ -120,17 +122,22 @@ struct Sleeper {
     }
 };
 
-/* Sleeps until @count deadlines, each once, in no order; returns the order of waking. */
-std::vector<uint64_t> sleepAll(size_t count, uint64_t gap_ns)
+struct Night {
+    std::vector<uint64_t> order; /* of waking */
+    bool late = false;           /* somebody was due before all were asleep: no order to speak of */
+};
+
+/* Sleeps until @count deadlines, each once, in no order. */
+Night sleepAll(size_t count, uint64_t gap_ns)
 {
-    std::vector<uint64_t> order;
+    Night night;
     runInTask(
         [&] {
             std::vector<Sleeper> sleepers;
             std::vector<skua_future *> futures;
             uint64_t base = skua_after(50 * SKUA_NS_PER_MS);
             for (size_t i = 0; i < count; i++)
-                sleepers.push_back({base + (i * 7919 % count) * gap_ns, &order});
+                sleepers.push_back({base + (i * 7919 % count) * gap_ns, &night.order});
             for (auto &sleeper : sleepers)
                 futures.push_back(spawnBody(sleeper));
             for (skua_future *future : futures) {
@@ -138,24 +145,29 @@ std::vector<uint64_t> sleepAll(size_t count, uint64_t gap_ns)
                 EXPECT_EQ(skua_await_until(future, SKUA_FOREVER, &rc), 0);
                 EXPECT_EQ(rc, 0);
             }
+            for (const Sleeper &sleeper : sleepers)
+                night.late = night.late || sleeper.asleep_ns + SKUA_NS_PER_MS > base;
         },
         1);
-    return order;
+    return night;
 }
 
 TEST_F(Sleepers, WakeInTheOrderOfTheirDeadlines)
 {
     for (uint64_t gap_ns : {1u, 1000u, 1000000u}) {
-        std::vector<uint64_t> order = sleepAll(50, gap_ns);
-        EXPECT_EQ(order.size(), 50u);
-        EXPECT_TRUE(std::is_sorted(order.begin(), order.end())) << gap_ns;
+        Night night = sleepAll(50, gap_ns);
+        for (int tries = 0; night.late && tries < 20; tries++)
+            night = sleepAll(50, gap_ns);
+        EXPECT_FALSE(night.late) << "this machine is too busy";
+        EXPECT_EQ(night.order.size(), 50u);
+        EXPECT_TRUE(std::is_sorted(night.order.begin(), night.order.end())) << gap_ns;
     }
 }
 
 TEST_F(Sleepers, TenThousandAllWakeAndNoneEarly)
 {
     const size_t count = SKUA_TESTS_SANITIZED ? 2000 : 10000;
-    std::vector<uint64_t> order = sleepAll(count, 10000);
+    std::vector<uint64_t> order = sleepAll(count, 10000).order;
     std::sort(order.begin(), order.end());
     EXPECT_EQ(order.size(), count);
     EXPECT_TRUE(std::adjacent_find(order.begin(), order.end()) == order.end());

@@ -1,7 +1,7 @@
 /*
  * Tests what happens when a resource runs out, wherever that may be: one scenario that uses
- * everything is run again and again, and each time the next call of its kind fails. Every error must
- * come back as a documented result, nothing may be left behind, nothing may hang.
+ * everything is run again and again, and each time the next call of its kind fails. Every error
+ * must come back as a documented result, nothing may be left behind, nothing may hang.
  */
 #include "support/fault_wrap.h"
 #include "support/fd_guard.h"
@@ -11,10 +11,8 @@
 #include <atomic>
 #include <cstring>
 #include <fcntl.h>
-#include <initializer_list>
 #include <string>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
 
 using namespace skua_test;
@@ -181,7 +179,6 @@ class Shortage : public testing::Test
             nth++;
         EXPECT_GT(nth, 1u) << "nothing of this kind is ever called";
         EXPECT_LE(nth, limit) << "no run passed untouched";
-        std::fprintf(stderr, "calls %u alive %ld\n", nth - 1, fault_wrap_alive());
         RecordProperty("calls", static_cast<int>(nth - 1));
         /* And all from some point on. */
         unsigned calls = nth - 1;
@@ -288,7 +285,7 @@ TEST_F(Shortage, OutsideARuntimeFailsAPromise)
     EXPECT_EQ(promise, nullptr);
 }
 
-/* ---- results of requests ----------------------------------------------------------------------- */
+/* ---- results of requests --------------------------------------------------------------------- */
 
 constexpr size_t kSize = 4093; /* of the reads whose results are replaced; nothing else has it */
 

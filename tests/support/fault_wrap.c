@@ -1,9 +1,9 @@
 /*
  * support/fault_wrap.c - see fault_wrap.h.
  *
- * The linker gives every call of f() in the program to __wrap_f(), and f() itself as __real_f(). All
- * state is atomic, because any thread allocates; relaxed, because each word stands alone, but for
- * what is set while nothing else runs.
+ * The linker gives every call of f() in the program to __wrap_f(), and f() itself as __real_f().
+ * All state is atomic, because any thread allocates; relaxed, because each word stands alone, but
+ * for what is set while nothing else runs.
  */
 #include "support/fault_wrap.h"
 
@@ -115,7 +115,7 @@ long fault_wrap_alive(void)
     return atomic_load(&alive);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void *counted(void *memory)
 {
@@ -154,7 +154,7 @@ void __wrap_free(void *memory)
     __real_free(memory);
 }
 
-/* ---- the kernel -------------------------------------------------------------------------------- */
+/* ---- the kernel ------------------------------------------------------------------------------ */
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
                           void *arg)

@@ -1,8 +1,8 @@
 /*
  * support/fault_wrap.h - resources that run out: the n-th call of a kind fails, once.
  *
- * A program that links fault_wrap.c with -Wl,--wrap= of the names below goes through here with every
- * such call of the library and of itself. Counting is off until fault_wrap_arm().
+ * A program that links fault_wrap.c with -Wl,--wrap= of the functions it wraps goes through here
+ * with every such call of the library and of itself. Counting is off until fault_wrap_arm().
  */
 #ifndef SKUA_TESTS_FAULT_WRAP_H
 #define SKUA_TESTS_FAULT_WRAP_H
