@@ -69,14 +69,16 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
     if (stack_left(host) < needed || !skua_task_claim(task, SKUA_RUN_INPLACE))
         return false;
     task->outer = outer;
-    /* seq_cst: a canceller that set the flag before this finds the host by its own load, or we see
-       the flag in the first wait; see POKE in agent.h */
-    atomic_store_explicit(&task->host, host, memory_order_seq_cst);
+    /* release: partner the acquire in skua_task_interrupt(), which waits for it */
+    atomic_store_explicit(&task->host, host, memory_order_release);
     thread->task = task;
     skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
     intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
-    (void)skua_hop_back(); /* it may have ended on an executor; its awaiter did not hop */
     thread = skua_thread_self();
+    if (skua_unlikely(thread->worker == NULL)) { /* it has hopped; its awaiter has not */
+        (void)skua_hop_back();
+        thread = skua_thread_self();
+    }
     thread->task = outer;
     skua_task_end(thread, task, value, false);
     struct skua_worker *worker = thread->worker;

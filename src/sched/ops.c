@@ -119,7 +119,7 @@ void skua_ops_cancel_scan(struct skua_worker *worker)
 
 void skua_ops_cancel(struct skua_task *task)
 {
-    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    struct skua_task *host = skua_task_host(task);
     /* seq_cst: CANCEL */
     uint16_t index = atomic_load_explicit(&host->io_worker, memory_order_seq_cst);
     if (index == SKUA_NO_WORKER)

@@ -453,9 +453,27 @@ int skua_park(uint64_t deadline_ns)
     }
 }
 
+/*
+ * Who runs a task in place claims it first and names the host a few instructions later: until then
+ * there is no right answer, so this waits for it.
+ */
+struct skua_task *skua_task_host(struct skua_task *task)
+{
+    unsigned spins = 0;
+    for (;;) {
+        /* seq_cst: HOST in task.h */
+        uint8_t run = atomic_load_explicit(&task->run, memory_order_seq_cst);
+        /* acquire: partner is the release in run_task_in_place() */
+        struct skua_task *host = atomic_load_explicit(&task->host, memory_order_acquire);
+        if (run != SKUA_RUN_INPLACE || host != task)
+            return host;
+        skua_spin_wait(&spins);
+    }
+}
+
 void skua_task_interrupt(struct skua_task *task)
 {
-    struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
+    struct skua_task *host = skua_task_host(task);
     if (skua_likely(atomic_load_explicit(&host->proxy, memory_order_seq_cst) == NULL)) {
         skua_agent_interrupt(&host->agent);
         return;

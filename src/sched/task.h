@@ -17,6 +17,11 @@
  *        The transitions out of UNSTARTED are compare-and-swaps: one wins. A queue entry that finds
  *        INPLACE or ENDED is stale: it drops its reference and nothing else.
  *
+ *          CLAIM  acq_rel at least; the partners are each other and the loads of run
+ *          HOST   seq_cst: an interrupter stores its reason, then loads run; who runs the task in
+ *                 place claims it, and looks at the reasons in each of its waits. Either the
+ *                 interrupter sees INPLACE, and finds the host's agent, or the reason is seen.
+ *
  * FUTURE state is 0, a pointer to the newest waiter (a Treiber stack of frames), or DONE; LOCKED
  *        may be set with either of the first two. value is written before DONE.
  *          DONE   release store or compare-and-swap, partner: every acquire load of state
@@ -167,13 +172,16 @@ skua_future *skua_future_failed(int error);
 static inline bool skua_task_claim(struct skua_task *task, enum skua_run to)
 {
     uint8_t expected = SKUA_RUN_UNSTARTED;
-    /* acq_rel CLAIM: partners are each other; the fields were published with the object */
+    /* CLAIM, HOST; the fields were published with the object */
     return atomic_compare_exchange_strong_explicit(&task->run, &expected, (uint8_t)to,
-                                                   memory_order_acq_rel, memory_order_acquire);
+                                                   memory_order_seq_cst, memory_order_seq_cst);
 }
 
 /* Whether waits of @task must return -ECANCELED: its own flag, an outer task's, the runtime's. */
 bool skua_task_cancelled(struct skua_task *task);
+
+/* Whose agent waits on behalf of @task: itself, or the host whose stack it is on. */
+struct skua_task *skua_task_host(struct skua_task *task);
 
 /*
  * Interrupts the wait @task is in. The caller has set what the task will look at (seq_cst); see

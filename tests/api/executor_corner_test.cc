@@ -1,6 +1,6 @@
 /*
- * Corners of executors that once were bugs: destroying from a task, places of cancelled jobs, stacks
- * of jobs run in place, threads that end as a job comes.
+ * Corners of executors that once were bugs: destroying from a task, places of cancelled jobs,
+ * stacks of jobs run in place, threads that end as a job comes.
  */
 #include "support/child.h"
 #include "support/fd_guard.h"
