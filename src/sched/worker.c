@@ -102,6 +102,8 @@ void skua_worker_wake_task(struct skua_worker *worker, struct skua_task *task)
         return;
     }
     atomic_store_explicit(&worker->next, task, memory_order_release); /* NEXTPUT */
+    if (worker->thread.task == NULL)
+        return; /* the loop itself has polled it up, and runs it next */
     /* seq_cst: WATCH, AWAKE in idle.h. Usually there is a watcher, or nobody sleeps. */
     uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_relaxed);
     if (skua_idle_sleeping(word) != 0 &&

@@ -172,7 +172,8 @@ TEST_F(Review, AJobHasAThreadsStackWhoeverAwaitsIt)
             good += skua_await(*job);
         EXPECT_EQ(skua_hop_back(), 0);
         return good;
-    }), 200);
+    }),
+              200);
 }
 
 /* Uses most of half a stack of 1 MiB, then awaits another that does, @levels deep. */
@@ -218,7 +219,73 @@ TEST_F(Review, DestroyingAnExecutorDoesNotHoldUpTheTasksItsJobsAwait)
         }
         EXPECT_EQ(skua_executor_destroy(executor), 0);
         return skua_await(job);
-    }), 1);
+    }),
+              1);
+}
+
+TEST_F(Review, AnExecutorCanBeDestroyedByATaskOfARuntimeThatIsStopping)
+{
+    Runtime runtime(1);
+    std::atomic<int> phase{0};
+    auto owner = [&]() -> intptr_t {
+        skua_executor *executor = nullptr;
+        EXPECT_EQ(skua_executor_create(nullptr, nullptr, &executor), 0);
+        auto sleeper = []() -> intptr_t { return skua_sleep(200 * SKUA_NS_PER_MS); };
+        skua_future *task = spawnBody(sleeper);
+        auto body = [&]() -> intptr_t {
+            intptr_t result = -EIO;
+            int rc = skua_await_until(task, skua_after(2 * SKUA_NS_PER_SEC), &result);
+            return rc < 0 ? rc : result;
+        };
+        skua_future *job = offloadBody(executor, body);
+        phase = 1;
+        /* Spawning is refused from the moment the runtime stops. */
+        EXPECT_TRUE(yieldUntil([] {
+            skua_future *probe = skua_spawn(one, nullptr);
+            intptr_t result = 0;
+            if (skua_future_peek(probe, &result) == 0 && result == -ESHUTDOWN)
+                return true;
+            skua_future_unref(probe);
+            return false;
+        }));
+        EXPECT_EQ(skua_executor_destroy(executor), 0);
+        intptr_t result = skua_await(job);
+        if (result < 0)
+            skua_await(task);
+        return result;
+    };
+    skua_future *future = submitBody(runtime.get(), owner);
+    EXPECT_TRUE(pollUntil([&] { return phase == 1; }));
+    EXPECT_EQ(runtime.stop(SKUA_STOP_DRAIN), 0);
+    EXPECT_EQ(skua_await(future), 0);
+}
+
+TEST_F(Review, DestroyingAnExecutorDoesNotTakeTheLastThreadItsJobsNeed)
+{
+    skua_options options = testOptions(1);
+    options.blocking_threads = 1;
+    Runtime runtime(options);
+    EXPECT_EQ(runtime.run([]() -> intptr_t {
+        skua_executor *executor = nullptr;
+        EXPECT_EQ(skua_executor_create(nullptr, nullptr, &executor), 0);
+        std::atomic<bool> started{false};
+        auto body = [&]() -> intptr_t {
+            started = true;
+            poll(nullptr, 0, 50); /* until the destroyer is where it waits */
+            skua_future *inner = skua_run_in_executor(nullptr, one, nullptr);
+            intptr_t result = 0;
+            int rc = skua_await_until(inner, skua_after(2 * SKUA_NS_PER_SEC), &result);
+            if (rc < 0)
+                skua_future_unref(inner);
+            return rc < 0 ? rc : result;
+        };
+        skua_future *job = offloadBody(executor, body);
+        while (!started) {
+        }
+        EXPECT_EQ(skua_executor_destroy(executor), 0);
+        return skua_await(job);
+    }),
+              1);
 }
 
 TEST_F(Review, AWorkerThatIsWokenByItsOwnInputDoesNotWakeItself)
