@@ -95,7 +95,8 @@ SKUA_API SKUA_MUST_USE skua_future *skua_run_in_executor_at(skua_executor *execu
  * Context: a task. On the same executor already: returns 0 at once.
  * Cancellation: returns -ECANCELED if the task was cancelled before it moved.
  * Returns: 0, now on a thread of @executor; -EAGAIN if its queue is full or no thread could be
- *   started; -ESHUTDOWN; -ECANCELED; -EPERM outside a task. On error the task has not moved.
+ *   started; -ESHUTDOWN; -ECANCELED; -EPERM outside a task, or if @executor is of another runtime.
+ *   On error the task is where it was, or, if it came from another executor, on a worker.
  */
 SKUA_API int skua_hop(skua_executor *executor);
 

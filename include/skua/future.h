@@ -42,8 +42,8 @@ SKUA_API intptr_t skua_await(skua_future *future);
  * Ownership: consumes the handle if it returns 0, and only then.
  * Units: @deadline_ns is absolute, on the clock of skua_now(); SKUA_FOREVER never passes.
  * Returns: 0 with the result in *@result (which may be NULL); -ETIMEDOUT; -ECANCELED; -EINVAL if
- *   @future is NULL; -EDEADLK if a task awaits itself; -ECHILD in a forked child. On error *@result
- *   is untouched.
+ *   @future is NULL; -EDEADLK if a task awaits itself; -ENOMEM if the timer could not be stored;
+ *   -ECHILD in a forked child. On error *@result is untouched.
  */
 SKUA_API int skua_await_until(skua_future *future, uint64_t deadline_ns, intptr_t *result);
 

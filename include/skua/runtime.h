@@ -123,7 +123,8 @@ SKUA_API SKUA_MUST_USE skua_future *skua_submit_at(skua_runtime *runtime, skua_f
  * the threads and frees the runtime. Future handles stay valid until they are dropped.
  *
  * If @deadline_ns passes first the runtime stays, stopping: look at what still runs with
- * skua_runtime_list() and call again. Only one thread may stop a runtime.
+ * skua_runtime_list() and call again. Only one thread may stop a runtime, and no thread may use
+ * @runtime itself (skua_submit(), skua_runtime_info() ...) when this returns 0, or later.
  *
  * Context: a foreign thread; waits.
  * Cancellation: not a cancellation point.

@@ -7,7 +7,7 @@
  *   thread-local variable (errno included) across a wait, and do not hold a pthread mutex across
  *   one. Nothing in this library passes results through errno.
  *
- *   Stacks. A task has 64 KiB by default, of which 32 KiB are guaranteed; ask for more where a
+ *   Stacks. A task has 64 KiB by default, of which half is guaranteed; ask for more where a
  *   library needs more (skua_task_options), or skua_hop() around it. An overflow hits a guard page
  *   and is reported with the task's name, function and spawn site before the process's own SIGSEGV
  *   action runs.

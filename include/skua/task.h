@@ -30,8 +30,9 @@ typedef struct skua_task_options {
 /**
  * Starts @fn(@arg) as a task on the current runtime; the function behind skua_spawn().
  *
- * The task is queued; it gets a stack when it first runs. The default stack guarantees 32 KiB: a
- * task nobody gave a size may be run in place by its awaiter when at least that much is left.
+ * The task is queued; it gets a stack when it first runs. The default stack guarantees half of
+ * its size (32 KiB of 64): a task nobody gave a size may be run in place by its awaiter when at
+ * least that much is left. Without memory for a stack when it is to start its result is -ENOMEM.
  *
  * Context: a task, or an executor thread of a runtime; never waits.
  * Cancellation: not a cancellation point; a cancelled task may still spawn.
@@ -104,7 +105,8 @@ SKUA_API bool skua_cancelled(void);
  * Context: a task, on a worker or an executor thread.
  * Cancellation: returns -ECANCELED; a token that is there beats the cancel.
  * Units: @deadline_ns is absolute, on the clock of skua_now(); SKUA_FOREVER never passes.
- * Returns: 0 if a token was consumed; -ETIMEDOUT; -ECANCELED; -EPERM outside a task.
+ * Returns: 0 if a token was consumed; -ETIMEDOUT; -ECANCELED; -EPERM outside a task; -ENOMEM if the
+ *   timer could not be stored (a token given meanwhile is kept); -ECHILD in a forked child.
  * Source: java.util.concurrent.locks.LockSupport; Rust std::thread::park.
  */
 SKUA_API int skua_park(uint64_t deadline_ns);

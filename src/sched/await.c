@@ -16,7 +16,7 @@
 
 #include <errno.h>
 
-/* A default task is promised this much; see skua_spawn(). */
+/* A default task is promised this much, and half of the runtime's default; see skua_spawn(). */
 #define IN_PLACE_STACK_MIN ((size_t)32 << 10)
 
 /* What a job run in place finds at least. */
@@ -41,8 +41,7 @@ int skua_future_wait(skua_future *future, uint64_t deadline_ns, bool deaf)
             return done ? 0 : -ECANCELED;
         }
         enum skua_reason reason = skua_wait_park(&wait);
-        if (reason == SKUA_REASON_EVENT)
-            return 0;
+        /* After an EVENT too: the completer resolves us before it stores DONE; waits for that. */
         if (skua_future_remove_waiter(future, &waiter))
             return 0;
         if (reason == SKUA_REASON_TIMEOUT)
@@ -64,8 +63,9 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
 {
     struct skua_task *outer = thread->task;
     struct skua_task *host = thread->host;
-    size_t needed =
-        task->future.stack_log2 ? (size_t)1 << task->future.stack_log2 : IN_PLACE_STACK_MIN;
+    size_t needed = task->future.stack_log2
+                        ? (size_t)1 << task->future.stack_log2
+                        : skua_max(IN_PLACE_STACK_MIN, task->runtime->options.stack_size_bytes / 2);
     if (stack_left(host) < needed || !skua_task_claim(task, SKUA_RUN_INPLACE))
         return false;
     task->outer = outer;

@@ -137,6 +137,14 @@ static void strand(struct skua_link *chain)
     }
 }
 
+/* alive has gone down. The lock is held. */
+static void wake_stopper(skua_executor *executor)
+{
+    /* relaxed: under the lock */
+    atomic_fetch_add_explicit(&executor->ended, 1, memory_order_relaxed);
+    skua_futex_wake(&executor->ended, 1);
+}
+
 /* Empties the queue. The lock is held. */
 static struct skua_link *take_all(skua_executor *executor)
 {
@@ -171,6 +179,7 @@ static int start_thread(skua_executor *executor)
     pthread_mutex_lock(&executor->lock);
     executor->threads--;
     executor->alive--;
+    wake_stopper(executor);
     struct skua_link *stranded = executor->threads == 0 ? take_all(executor) : NULL;
     pthread_mutex_unlock(&executor->lock);
     strand(stranded);
@@ -443,9 +452,7 @@ static void *executor_main(void *arg)
     executor->alive--;
     pool_thread->next = executor->finished;
     executor->finished = pool_thread;
-    /* relaxed: under the lock */
-    atomic_fetch_add_explicit(&executor->ended, 1, memory_order_relaxed);
-    skua_futex_wake(&executor->ended, 1);
+    wake_stopper(executor);
     pthread_mutex_unlock(&executor->lock); /* last touch: the stopper joins before it frees */
     return NULL;
 }
@@ -543,12 +550,6 @@ void skua_executor_destroy_owned(skua_executor *executor)
     free(executor);
 }
 
-static intptr_t destroy_job(void *executor)
-{
-    skua_executor_destroy_owned(executor);
-    return 0;
-}
-
 int skua_executor_destroy(skua_executor *executor)
 {
     struct skua_thread *thread = skua_thread_self();
@@ -558,17 +559,18 @@ int skua_executor_destroy(skua_executor *executor)
         return -EPERM;
     if (thread != NULL && thread->executor == executor)
         return -EBUSY;
-    if (thread != NULL && thread->worker != NULL) {
-        /* The wait is for threads: not on a worker, whose tasks the jobs may be waiting for. */
-        skua_future *job = skua_run_in_executor_at(executor->runtime->blocking, destroy_job,
-                                                   executor, SKUA_SITE("skua_executor_destroy"));
-        (void)skua_future_wait(job, SKUA_FOREVER, true);
-        intptr_t result;
-        if (skua_future_take(job, &result) == 0 && result == 0)
-            return 0;
-        /* It could not be offloaded: the worker waits. */
-    }
+    /*
+     * The wait is for threads: not on a worker, whose tasks the jobs may be waiting for. The task
+     * itself moves: a new job would be refused by a runtime that is stopping. -EAGAIN: it stays.
+     */
+    bool moved = thread != NULL && thread->worker != NULL && thread->host != NULL &&
+                 skua_executor_move_here(thread, thread->runtime->blocking) == 0;
+    thread = skua_thread_self();
+    skua_executor_block_begin(thread); /* nor in the place of a job those jobs wait for */
     skua_executor_destroy_owned(executor);
+    skua_executor_block_end(thread);
+    if (moved)
+        (void)skua_hop_back();
     return 0;
 }
 

@@ -21,6 +21,9 @@ bool skua_executor_withdraw(skua_executor *executor, struct skua_task *job);
 /* Whose executor it is. */
 skua_runtime *skua_executor_runtime(const skua_executor *executor);
 
+/* skua_hop() for the running task, cancelled or not. */
+int skua_executor_move_here(struct skua_thread *thread, skua_executor *executor);
+
 /* Queues a host whose place was reserved by skua_hop(), now that it has left its stack. */
 void skua_executor_push_hop(skua_executor *executor, struct skua_task *host);
 

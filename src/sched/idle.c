@@ -23,11 +23,16 @@ static bool take_bit(struct skua_idle *idle, unsigned index)
     return (old & bit) != 0;
 }
 
-/* Picks a sleeper and takes its bit. -1 if there is none. */
-static int take_sleeper(skua_runtime *runtime)
+/*
+ * Picks a sleeper and takes its bit. -1 if there is none. Never @self, which completes its ops
+ * before it has taken its own bit back.
+ */
+static int take_sleeper(skua_runtime *runtime, const struct skua_worker *self)
 {
     for (unsigned i = 0; i * 64 < runtime->worker_count; i++) {
         uint64_t bits = atomic_load_explicit(&runtime->idle.sleepers[i], memory_order_seq_cst);
+        if (self != NULL && self->index / 64 == i)
+            bits &= ~(UINT64_C(1) << (self->index % 64));
         while (bits != 0) {
             unsigned index = i * 64 + (unsigned)__builtin_ctzll(bits);
             if (take_bit(&runtime->idle, index))
@@ -43,7 +48,8 @@ void skua_idle_notify(skua_runtime *runtime, struct skua_thread *thread)
     uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_seq_cst); /* INJECT */
     if (skua_idle_sleeping(word) == 0 || skua_idle_searching(word) > 0)
         return;
-    int index = take_sleeper(runtime);
+    bool mine = thread != NULL && thread->runtime == runtime;
+    int index = take_sleeper(runtime, mine ? thread->worker : NULL);
     if (index < 0)
         return;
     /* J1: asleep -> searching, in one step */
@@ -74,16 +80,34 @@ bool skua_idle_search_begin(struct skua_worker *worker)
     return true;
 }
 
+/*
+ * Somebody sleeps, somebody besides the caller is awake, and nobody will look at its next slot.
+ * (The caller's own is seen to by skua_worker_wake_task(), as is that of whoever wakes from now
+ * on.)
+ */
+static bool unwatched(skua_runtime *runtime, uint32_t word)
+{
+    /* seq_cst: WATCH */
+    return skua_idle_sleeping(word) != 0 && skua_idle_sleeping(word) + 1 < runtime->worker_count &&
+           !atomic_load_explicit(&runtime->idle.watcher, memory_order_seq_cst);
+}
+
 void skua_idle_search_end(struct skua_worker *worker, bool found)
 {
-    if (!worker->searching)
+    if (!worker->searching && !worker->watched)
         return;
-    worker->searching = false;
     skua_runtime *runtime = worker->thread.runtime;
-    uint32_t old =
-        atomic_fetch_sub_explicit(&runtime->idle.word, SKUA_IDLE_SEARCHING, memory_order_seq_cst);
-    /* The last searcher that finds work wakes one more: makers skip the wake while one searches. */
-    if (found && skua_idle_searching(old) == 1 && skua_worker_any_work(worker))
+    uint32_t change = worker->searching ? SKUA_IDLE_SEARCHING : 0u;
+    worker->searching = false;
+    worker->watched = false;
+    uint32_t now =
+        atomic_fetch_sub_explicit(&runtime->idle.word, change, memory_order_seq_cst) - change;
+    /*
+     * The last searcher that finds work wakes one more: makers skip the wake while one searches,
+     * or one watches. The watch passes on with it: who is woken and finds nothing is the watcher.
+     */
+    if (found && skua_idle_searching(now) == 0 &&
+        (skua_worker_any_work(worker) || unwatched(runtime, now)))
         skua_idle_notify(runtime, &worker->thread);
 }
 
@@ -139,8 +163,10 @@ void skua_idle_sleep(struct skua_worker *worker)
         bool watching = runtime->worker_count > 1 && watch(idle, runtime->worker_count);
         skua_counter_add(&worker->counters.parks, 1);
         (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching));
-        if (watching)
+        if (watching) {
             atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
+            worker->watched = true;
+        }
     }
 
     if (take_bit(idle, worker->index)) /* AWAKE: nobody woke us; we came by ourselves */

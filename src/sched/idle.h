@@ -14,6 +14,7 @@
  *       if another sleeps, there is a watcher or there will be one (it becomes watcher, or one
  *       notices that the maker is awake, before sleeping for ever). So a push by a worker needs no
  *       fence.
+ *       A watcher that leaves with work hands the watch on (skua_idle_search_end()).
  *   J3  Work injected from outside when every worker sleeps wakes one: see ORDERING.
  *
  * ORDERING

@@ -58,6 +58,20 @@ skua_future *skua_run_in_executor_at(skua_executor *executor, skua_fn fn, void *
     return &job->future;
 }
 
+int skua_executor_move_here(struct skua_thread *thread, skua_executor *executor)
+{
+    int rc = skua_executor_accept(executor, NULL);
+    if (rc < 0)
+        return rc;
+    count_offload(thread);
+    struct skua_task *host = thread->host;
+    host->executor = executor;
+    /* From an executor to another: no longer behind that thread's agent. */
+    atomic_store_explicit(&host->proxy, NULL, memory_order_seq_cst);
+    skua_thread_leave(thread, SKUA_POST_HOP);
+    return skua_thread_self()->executor == executor ? 0 : -EAGAIN; /* sent back: no thread */
+}
+
 int skua_hop(skua_executor *executor)
 {
     struct skua_thread *thread = skua_thread_self();
@@ -70,16 +84,7 @@ int skua_hop(skua_executor *executor)
         return -ECANCELED;
     if (skua_executor_runtime(executor) != thread->runtime)
         return -EPERM;
-    int rc = skua_executor_accept(executor, NULL);
-    if (rc < 0)
-        return rc;
-    count_offload(thread);
-    struct skua_task *host = thread->host;
-    host->executor = executor;
-    /* From an executor to another: no longer behind that thread's agent. */
-    atomic_store_explicit(&host->proxy, NULL, memory_order_seq_cst);
-    skua_thread_leave(thread, SKUA_POST_HOP);
-    return skua_thread_self()->executor == executor ? 0 : -EAGAIN; /* sent back: no thread */
+    return skua_executor_move_here(thread, executor);
 }
 
 int skua_hop_back(void)

@@ -193,6 +193,9 @@ ssize_t skua_runtime_list(skua_runtime *runtime, skua_task_info *tasks, size_t c
     if (runtime == NULL || (tasks == NULL && count != 0))
         return -EINVAL;
     struct list list = {.tasks = tasks, .count = count};
-    skua_slab_for_each(runtime->objects, list_object, &list);
+    if (skua_runtime_pin(runtime)) { /* state_name() looks behind proxies */
+        skua_slab_for_each(runtime->objects, list_object, &list);
+        skua_runtime_unpin(runtime);
+    }
     return (ssize_t)list.found;
 }

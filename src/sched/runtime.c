@@ -276,7 +276,10 @@ int skua_runtime_start(skua_runtime **out, const skua_options *options)
 
 /* ---- stop ------------------------------------------------------------------------------------ */
 
-/* Interrupts whatever wait @object is in; one that is not of a live task does nothing. */
+/*
+ * Interrupts whatever wait @object is in; one that is not of a live task does nothing. The caller
+ * has pinned the runtime: so the agent behind proxy stays (skua_executor_destroy_owned()).
+ */
 static void interrupt_object(void *object, void *arg)
 {
     struct skua_task *task = object;
@@ -293,7 +296,10 @@ static void cancel_everything(skua_runtime *runtime)
     atomic_store_explicit(&runtime->cancel_all, true, memory_order_seq_cst);
     skua_executor_cancel_all(runtime->cpu);
     skua_executor_cancel_all(runtime->blocking);
-    skua_slab_for_each(runtime->objects, interrupt_object, NULL);
+    if (skua_runtime_pin(runtime)) {
+        skua_slab_for_each(runtime->objects, interrupt_object, NULL);
+        skua_runtime_unpin(runtime);
+    }
     for (unsigned i = 0; i < runtime->worker_count; i++)
         atomic_store_explicit(&runtime->workers[i].cancel_scan, true, memory_order_seq_cst);
     skua_idle_wake_all(runtime);

@@ -255,6 +255,8 @@ void skua_task_main(void *arg)
         struct skua_stack *stack = task->stack;
         bool plain = task->future.stack_log2 == 0;
         thread->task = NULL;
+        if (thread->worker == NULL) /* seq_cst: before the thread can go; see interrupt_object() */
+            atomic_store_explicit(&task->proxy, NULL, memory_order_seq_cst);
         skua_task_end(thread, task, value, true);
         struct skua_task *next =
             plain && thread->worker != NULL ? skua_worker_reuse(thread->worker) : NULL;

@@ -55,8 +55,10 @@ int skua_wait_begin(struct skua_wait *wait, enum skua_wait_kind kind, bool deaf,
     if (deadline_ns == SKUA_FOREVER || thread == NULL || thread->worker == NULL)
         return 0;
     int rc = arm_timer(wait, deadline_ns);
-    if (rc < 0)
-        (void)skua_agent_abandon(wait->agent);
+    if (rc < 0 && skua_agent_abandon(wait->agent)) {
+        /* Only skua_agent_unpark() can have come: its token stays. seq_cst: as skua_unpark()'s */
+        atomic_store_explicit(&thread->task->future.token, 1, memory_order_seq_cst);
+    }
     return rc;
 }
 

@@ -112,13 +112,14 @@ void skua_worker_wake_task(struct skua_worker *worker, struct skua_task *task)
 }
 
 /*
- * From anywhere. The task has not ended, so the runtime is there; a thread that is not its own pins
- * it, because the task may end, and the runtime stop, before the wake is through.
+ * From anywhere. The task has not ended, so the runtime is there; a thread that is no worker of it
+ * pins it, because the task may end, and the workers' engines go, before the wake is through. That
+ * holds for the runtime's executor threads too: they are joined after the workers.
  */
 static SKUA_NOINLINE void inject(skua_runtime *runtime, struct skua_task *task)
 {
     struct skua_thread *thread = skua_thread_self();
-    bool pin = thread == NULL || thread->runtime != runtime;
+    bool pin = thread == NULL || thread->worker == NULL || thread->runtime != runtime;
     if (pin)
         atomic_fetch_add_explicit(&runtime->pins, 1, memory_order_seq_cst); /* PIN */
     skua_inject_queue_push(&runtime->inject, &task->agent.link, &task->agent.link, 1);
@@ -535,13 +536,18 @@ static void run_loop(struct skua_worker *worker)
 {
     skua_runtime *runtime = worker->thread.runtime;
     for (;;) {
+        /*
+         * acquire: partner is the store by the stopping thread. Before the look at the queues:
+         * what was queued until then, a cancelled task from outside say, is dropped by it.
+         */
+        bool exiting =
+            atomic_load_explicit(&runtime->phase, memory_order_acquire) == SKUA_PHASE_EXITING;
         struct skua_task *task = find(worker);
         if (task != NULL) {
             execute(worker, task);
             continue;
         }
-        /* acquire: partner is the store by the stopping thread */
-        if (atomic_load_explicit(&runtime->phase, memory_order_acquire) == SKUA_PHASE_EXITING)
+        if (exiting)
             return;
         skua_idle_sleep(worker);
         skua_worker_timers(worker);

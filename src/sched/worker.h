@@ -84,6 +84,7 @@ struct skua_worker {
     uint64_t random;
     bool alone;             /* the only worker: nobody takes from it; constant */
     bool searching;         /* counted in runtime.idle */
+    bool watched;           /* was the watcher in its last sleep, and has found nothing since */
     struct skua_list ops;   /* in flight on this ring */
     unsigned buffers_epoch; /* of the registered buffers this ring has */
     uint64_t
