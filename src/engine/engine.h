@@ -111,7 +111,11 @@ struct skua_engine {
     _Atomic uint64_t enters_total;
 };
 
+/* The engines there are: for engine.c and the tests. */
 extern const struct skua_engine_ops skua_engine_uring;
+
+/* The engine a runtime's workers use, unless create() refuses. Any thread. */
+const struct skua_engine_ops *skua_engine_default(void);
 
 /* Adds to a counter only its owner writes: a load and a store, no locked instruction. */
 static inline void skua_counter_add(_Atomic uint64_t *counter, uint64_t n)

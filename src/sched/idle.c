@@ -5,6 +5,12 @@
 
 #include "sched/runtime_impl.h"
 
+/*
+ * An idle worker waits this long before it gives memory of stacks back, then this many at a time.
+ */
+#define TRIM_AFTER_NS (UINT64_C(100) * SKUA_NS_PER_MS)
+#define TRIM_STACKS 64u
+
 void skua_idle_init(struct skua_idle *idle)
 {
     atomic_init(&idle->word, 0);
@@ -133,8 +139,11 @@ static bool watch(struct skua_idle *idle, unsigned worker_count)
     }
 }
 
-/* Until when to sleep: the next timer, and soon if this worker is to watch the others. */
-static uint64_t sleep_deadline(struct skua_worker *worker, bool watching)
+/*
+ * Until when to sleep: the next timer; soon if this worker is to watch the others; and @trim_ns,
+ * when it will have been idle for long enough to give memory of unused stacks back.
+ */
+static uint64_t sleep_deadline(struct skua_worker *worker, bool watching, uint64_t trim_ns)
 {
     skua_spin_lock(&worker->timer_lock);
     uint64_t deadline = skua_timer_heap_deadline(&worker->timers);
@@ -144,7 +153,25 @@ static uint64_t sleep_deadline(struct skua_worker *worker, bool watching)
         deadline = skua_min(deadline, look);
     }
     /* 0 would mean "do not wait", which a deadline in the past means too */
-    return skua_max(deadline, 1);
+    return skua_max(skua_min(deadline, trim_ns), 1);
+}
+
+/* When @worker, which is idle, is to give memory back. */
+static uint64_t trim_time(struct skua_worker *worker)
+{
+    if (worker->trim == SKUA_TRIM_DONE)
+        return UINT64_MAX;
+    uint64_t now_ns = worker->engine->ops->now(worker->engine);
+    return worker->trim == SKUA_TRIM_MORE ? now_ns : now_ns + TRIM_AFTER_NS;
+}
+
+/* Slept until @trim_ns for nothing: a small step, so that what comes meanwhile does not wait. */
+static void trim(struct skua_worker *worker, uint64_t trim_ns)
+{
+    if (trim_ns == UINT64_MAX || worker->engine->ops->now(worker->engine) < trim_ns)
+        return;
+    bool more = skua_stack_pool_trim(worker->thread.runtime->stacks, TRIM_STACKS);
+    worker->trim = more ? SKUA_TRIM_MORE : SKUA_TRIM_DONE;
 }
 
 void skua_idle_sleep(struct skua_worker *worker)
@@ -162,7 +189,9 @@ void skua_idle_sleep(struct skua_worker *worker)
     if (!skua_worker_any_work(worker)) {
         bool watching = runtime->worker_count > 1 && watch(idle, runtime->worker_count);
         skua_counter_add(&worker->counters.parks, 1);
-        (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching));
+        uint64_t trim_ns = trim_time(worker);
+        (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching, trim_ns));
+        trim(worker, trim_ns);
         if (watching) {
             atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
             worker->watched = true;

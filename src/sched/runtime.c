@@ -230,7 +230,7 @@ static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
     *runtime = (skua_runtime){.options = *options,
                               .worker_count = options->workers,
                               .cpus_allowed = cpus,
-                              .engine_ops = &skua_engine_uring};
+                              .engine_ops = skua_engine_default()};
     runtime->spin_ns = options->spin_us > 0 ? (uint64_t)options->spin_us * SKUA_NS_PER_US : 0;
     skua_idle_init(&runtime->idle);
     skua_inject_queue_init(&runtime->inject);

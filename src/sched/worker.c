@@ -441,6 +441,7 @@ static void execute(struct skua_worker *worker, struct skua_task *task)
     if (!ready_to_run(worker, task))
         return;
     skua_counter_add(&worker->counters.switches, 1);
+    worker->trim = SKUA_TRIM_WANTED;
     worker->thread.host = task;
     worker->thread.task = task;
     skua_ctx_switch(&worker->thread.base, &task->ctx);
@@ -527,7 +528,7 @@ static struct skua_task *find(struct skua_worker *worker)
         task = take_injected(worker, INJECT_BATCH);
     if (task == NULL)
         task = search(worker);
-    else if (task != NULL)
+    else
         skua_idle_search_end(worker, true);
     return task;
 }

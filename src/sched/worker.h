@@ -75,6 +75,13 @@ struct skua_worker_counters {
     _Atomic uint64_t timers_fired;
 };
 
+/* Giving unused stacks' memory back, in idle time. */
+enum skua_trim {
+    SKUA_TRIM_WANTED = 0, /* tasks have run since the last time */
+    SKUA_TRIM_MORE,       /* begun, there is more to do */
+    SKUA_TRIM_DONE
+};
+
 struct skua_worker {
     struct skua_thread thread; /* first: the thread pointer leads here */
 
@@ -82,9 +89,10 @@ struct skua_worker {
     int budget; /* direct switches left before the loop looks at engine and inject queue */
     unsigned next_streak; /* times in a row the next slot was preferred to the queue */
     uint64_t random;
-    bool alone;             /* the only worker: nobody takes from it; constant */
-    bool searching;         /* counted in runtime.idle */
-    bool watched;           /* was the watcher in its last sleep, and has found nothing since */
+    bool alone;     /* the only worker: nobody takes from it; constant */
+    bool searching; /* counted in runtime.idle */
+    bool watched;   /* was the watcher in its last sleep, and has found nothing since */
+    enum skua_trim trim;
     struct skua_list ops;   /* in flight on this ring */
     unsigned buffers_epoch; /* of the registered buffers this ring has */
     uint64_t
