@@ -214,6 +214,7 @@ int skua_uring_open(struct skua_uring *u, const struct skua_engine_config *confi
     }
     SKUA_TSAN_ACQUIRE(&ring_memory);
     map_queue(u);
+    (void)io_uring_ring_dontfork(&u->ring); /* a forked child has no use for it; best effort */
     tune(u);
     note(u, " sq=%u cq=%u", u->ring.sq.ring_entries, u->ring.cq.ring_entries);
     return 0;
