@@ -6,6 +6,7 @@
 #include "support/fd_guard.h"
 #include "support/hang_guard.h"
 #include "support/runtime_kit.h"
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <unistd.h>
@@ -149,7 +150,8 @@ TEST(ExecutorCorner, AJobThatComesAsTheLastThreadEndsIsRun)
     }
     EXPECT_EQ(skua_executor_destroy(executor), 0);
 }
-/* two threads that time out at once both end, below the minimum. */
+
+/* Two threads that time out at once both ended, below the minimum. */
 TEST(ExecutorCorner, IdleThreadsEndDownToTheMinimumAndNoFurther)
 {
     runInTask([] {
@@ -176,7 +178,11 @@ TEST(ExecutorCorner, IdleThreadsEndDownToTheMinimumAndNoFurther)
                 EXPECT_EQ(skua_await(x), 1);
             uint64_t until = skua_after(30 * SKUA_NS_PER_MS);
             while (skua_now() < until) {
-                ASSERT_GE(threadCount(), before + 1) << "round " << round;
+                /* A listing made while threads end may miss one that lives: a few in a row do not. */
+                int most = 0;
+                for (int look = 0; look < 10 && most < before + 1; look++)
+                    most = std::max(most, threadCount());
+                ASSERT_GE(most, before + 1) << "round " << round;
                 skua_yield();
             }
         }
