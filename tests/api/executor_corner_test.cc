@@ -178,7 +178,7 @@ TEST(ExecutorCorner, IdleThreadsEndDownToTheMinimumAndNoFurther)
                 EXPECT_EQ(skua_await(x), 1);
             uint64_t until = skua_after(30 * SKUA_NS_PER_MS);
             while (skua_now() < until) {
-                /* A listing made while threads end may miss one that lives: a few in a row do not. */
+                /* A listing made while threads end may miss one that lives; ten do not. */
                 int most = 0;
                 for (int look = 0; look < 10 && most < before + 1; look++)
                     most = std::max(most, threadCount());
