@@ -79,7 +79,6 @@ enum skua_wait_kind {
     SKUA_WAIT_PARK,          /* of a task on its own stack: skua_agent_unpark() may end it */
     SKUA_WAIT_PARK_INDIRECT, /* of one in place, or on an executor thread */
     SKUA_WAIT_IO,
-    SKUA_WAIT_EXECUTOR,
     SKUA_WAIT_KIND_COUNT
 };
 #define SKUA_AGENT_KIND_SHIFT 8

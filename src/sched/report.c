@@ -147,7 +147,6 @@ static const char *const wait_names[SKUA_WAIT_KIND_COUNT] = {
     [SKUA_WAIT_NONE] = "running",         [SKUA_WAIT_FUTURE] = "awaiting",
     [SKUA_WAIT_SLEEP] = "sleeping",       [SKUA_WAIT_PARK] = "parked",
     [SKUA_WAIT_PARK_INDIRECT] = "parked", [SKUA_WAIT_IO] = "in I/O",
-    [SKUA_WAIT_EXECUTOR] = "hopping",
 };
 
 static const char *state_name(struct skua_task *task, uint8_t run)
