@@ -18,8 +18,9 @@
  *   J3  Work injected from outside when every worker sleeps wakes one: see ORDERING.
  *
  * ORDERING
- *   SLEEP  seq_cst bit set and count, then seq_cst loads of the queues; partner INJECT: the outside
- *          makes its push visible (the queue's seq_cst count), then loads word (seq_cst).
+ *   SLEEP  seq_cst bit set and count, then a seq_cst load of the inject queue's length (a look at
+ *          the run queues too, whose counts are estimates: J2 covers them); partner INJECT: the
+ *          outside makes its push visible (the queue's seq_cst count), then loads word (seq_cst).
  *          Store-load on both sides: one of them sees the other.
  *   WATCH  a resigning watcher stores watcher = 0, then loads word; partner AWAKE: a worker that
  *          wakes changes word, then (later, when it makes work) loads watcher. All seq_cst: either

@@ -27,8 +27,9 @@
  *          DONE   release store or compare-and-swap, partner: every acquire load of state
  *          PUSH   release compare-and-swap of a waiter, partner: the acquire of the lock
  *        LOCKED is a spin lock held for the length of a walk over the waiters, never across a
- *        system call or a switch. After DONE nobody touches a waiter node: the completer has let go
- *        of all of them before it stored DONE.
+ *        switch, and across a futex wake only if more threads wait than skua_future_complete() can
+ *        note. After DONE nobody touches a waiter node: the completer has let go of all of them
+ *        before it stored DONE.
  */
 #ifndef SKUA_SRC_TASK_H
 #define SKUA_SRC_TASK_H

@@ -2,8 +2,8 @@
  * sched/worker.c - the worker's loop: take, steal, poll, sleep. See worker.h for what must hold.
  *
  * ORDER OF LOOKING  next slot (at most NEXT_STREAK times running), own queue, inject queue, engine
- *        and timers, others' queues. Every TURNS switches the loop visits the engine and takes one
- *        from the inject queue first, whatever is ready, so that neither starves.
+ *        and timers, others' queues. Every TURNS switches the loop visits the engine and moves a
+ *        share of the inject queue to its own, whatever is ready, so that neither starves.
  *
  * NEXT   The slot holds the oldest task woken by the task now running: it shares its data, and runs
  *        next. Others woken meanwhile queue up behind in order. A thief takes it only when it has
