@@ -5,7 +5,8 @@ import re
 
 import check_common
 
-LAYERS = ["base", "platform", "core", "engine", "sched", "sync", "time", "io", "os", "adapters"]
+LAYERS = ["base", "platform", "core", "engine", "sched", "sync", "parallel", "time", "io", "os",
+          "adapters"]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 

@@ -69,7 +69,10 @@ typedef struct skua_worker_stats {
     uint64_t offloads; /* jobs and hops sent to executors from here */
     uint64_t timers_fired;
     uint64_t stack_high_water_bytes; /* deepest use of a stack of this worker, to the page */
-    uint64_t reserved[6];
+    uint64_t jobs_stolen;            /* of fork and join, taken by this worker */
+    uint64_t jobs_published;         /* made public here because somebody asked */
+    uint64_t jobs_forced;            /* times this worker forced jobs out of a busy one */
+    uint64_t reserved[3];
 } skua_worker_stats;
 
 /* How skua_runtime_stop() treats what is still running. */

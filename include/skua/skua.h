@@ -31,8 +31,12 @@
 #include <skua/base.h>
 #include <skua/executor.h>
 #include <skua/file.h>
+#include <skua/fork.h>
+#include <skua/fork_macros.h>
+#include <skua/fork_pairs.h>
 #include <skua/future.h>
 #include <skua/op.h>
+#include <skua/parallel.h>
 #include <skua/runtime.h>
 #include <skua/task.h>
 #include <skua/time.h>

@@ -34,12 +34,20 @@
  *          hence seq_cst: either the interrupter sees the wait, or the commit sees the poke and
  *          interrupts itself. Prepare alone needs no order: an interrupter that misses it leaves
  *          poked set.
- *   CLEAR  prepare's exchange that clears a poke it has seen is acquire, partner the interrupter's
- *          seq_cst store of poked: the reason it stands for is visible to the look that follows.
+ *          The reason itself (cancel flag, token) is stored before that, seq_cst, and looked at
+ *          after prepare, seq_cst: with two interrupters the later one's poke may hide the
+ *          earlier's, and only the total order says that the earlier's reason is seen.
+ *   CLEAR  prepare's exchange that clears a poke it has seen, seq_cst, partner the interrupters'
+ *          stores of poked. Acquire would make the reason visible whose poke it reads; that the
+ *          reasons of the pokes before are seen as well follows from the total order: reason,
+ *          poked, later poked, this, look.
  *   COMMIT commit's seq_cst compare-and-swap, partner RESOLVE: release hands the suspended stack to
  *          the resolver, and through the run queue to the worker that resumes it.
- *   RESOLVE resolve's acq_rel compare-and-swap, partner COMMIT; for a thread agent its partner is
- *          the acquire load in the futex loop: what the resolver wrote (a result) is visible after.
+ *   RESOLVE resolve's acq_rel compare-and-swap, partners COMMIT, and the acquire in
+ *          skua_agent_resumed() and skua_agent_abandon(): what the resolver wrote (a result) is
+ *          visible after.
+ *
+ * TESTS  tests/model/park_model.c: these functions under a weak memory model, each order weakened.
  *
  * LAST TOUCH  For a task the winner's last touch is putting it in a queue; until then its link is
  *        the winner's. For a thread agent it is the resolve itself: the thread may see it and be
@@ -79,6 +87,7 @@ enum skua_wait_kind {
     SKUA_WAIT_PARK,          /* of a task on its own stack: skua_agent_unpark() may end it */
     SKUA_WAIT_PARK_INDIRECT, /* of one in place, or on an executor thread */
     SKUA_WAIT_IO,
+    SKUA_WAIT_JOIN, /* for a stolen job */
     SKUA_WAIT_KIND_COUNT
 };
 #define SKUA_AGENT_KIND_SHIFT 8
@@ -122,7 +131,7 @@ static SKUA_ALWAYS_INLINE void skua_agent_prepare(struct skua_agent *agent,
     /* relaxed: POKE */
     atomic_store_explicit(&agent->state, state, memory_order_relaxed);
     if (skua_unlikely(atomic_load_explicit(&agent->poked, memory_order_relaxed)))
-        (void)atomic_exchange_explicit(&agent->poked, false, memory_order_acquire); /* CLEAR */
+        (void)atomic_exchange_explicit(&agent->poked, false, memory_order_seq_cst); /* CLEAR */
 }
 
 /*
@@ -147,9 +156,9 @@ static inline bool skua_agent_commit(struct skua_agent *agent)
     uint32_t state = atomic_load_explicit(&agent->state, memory_order_relaxed);
     while ((state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_PREPARING) {
         uint32_t waiting = (state & ~(uint32_t)SKUA_AGENT_PHASE_MASK) | SKUA_AGENT_WAITING;
-        /* COMMIT, POKE */
+        /* COMMIT, POKE. relaxed on failure: skua_agent_resumed() acquires */
         if (atomic_compare_exchange_weak_explicit(&agent->state, &state, waiting,
-                                                  memory_order_seq_cst, memory_order_acquire))
+                                                  memory_order_seq_cst, memory_order_relaxed))
             return true;
     }
     skua_assert((state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_RESOLVED);
@@ -168,9 +177,9 @@ static inline enum skua_resolve skua_agent_resolve(struct skua_agent *agent,
         if (reason == SKUA_REASON_INTERRUPT && (state & SKUA_AGENT_DEAF))
             return SKUA_RESOLVE_LOST;
         uint32_t resolved = SKUA_AGENT_RESOLVED | ((uint32_t)reason << SKUA_AGENT_REASON_SHIFT);
-        /* RESOLVE */
+        /* RESOLVE. relaxed on failure: who loses reads nothing of the agent's */
         if (atomic_compare_exchange_weak_explicit(&agent->state, &state, resolved,
-                                                  memory_order_acq_rel, memory_order_acquire))
+                                                  memory_order_acq_rel, memory_order_relaxed))
             return phase == SKUA_AGENT_WAITING ? SKUA_RESOLVE_WAITING : SKUA_RESOLVE_PREPARING;
     }
 }

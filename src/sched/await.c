@@ -10,6 +10,7 @@
 #include "sched/await.h"
 
 #include "sched/executor_impl.h"
+#include "sched/fork.h"
 #include "sched/ops.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
@@ -68,6 +69,8 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
                         : skua_max(IN_PLACE_STACK_MIN, task->runtime->options.stack_size_bytes / 2);
     if (stack_left(host) < needed || !skua_task_claim(task, SKUA_RUN_INPLACE))
         return false;
+    if (skua_unlikely(thread->deque != NULL))
+        skua_fork_detach(thread); /* the child has its own */
     task->outer = outer;
     /* release: partner the acquire in skua_task_interrupt(), which waits for it */
     atomic_store_explicit(&task->host, host, memory_order_release);
@@ -75,6 +78,10 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
     skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
     intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
     thread = skua_thread_self();
+    if (skua_unlikely(atomic_load_explicit(&task->deque, memory_order_relaxed) != 0)) {
+        skua_fork_release(thread, task);
+        thread = skua_thread_self();
+    }
     if (skua_unlikely(thread->worker == NULL)) { /* it has hopped; its awaiter has not */
         (void)skua_hop_back();
         thread = skua_thread_self();
@@ -163,5 +170,6 @@ int skua_future_cancel(skua_future *future)
     atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);
     skua_task_interrupt(task);
     skua_ops_cancel(task);
+    skua_fork_cancelled(task);
     return 0;
 }

@@ -85,12 +85,18 @@ void skua_idle_wake_all(skua_runtime *runtime);
 /* A worker's new work is visible: wakes somebody if that may help. Cheap when nobody sleeps. */
 void skua_idle_announce_slow(skua_runtime *runtime, struct skua_thread *thread);
 
-static SKUA_ALWAYS_INLINE void skua_idle_announce(struct skua_idle *idle, skua_runtime *runtime,
-                                                  struct skua_thread *thread)
+/* Whether an announcement would wake somebody. A guess. */
+static inline bool skua_idle_would_wake(struct skua_idle *idle)
 {
     /* relaxed: J2 */
     uint32_t word = atomic_load_explicit(&idle->word, memory_order_relaxed);
-    if (skua_unlikely(skua_idle_sleeping(word) != 0 && skua_idle_searching(word) == 0))
+    return skua_idle_sleeping(word) != 0 && skua_idle_searching(word) == 0;
+}
+
+static SKUA_ALWAYS_INLINE void skua_idle_announce(struct skua_idle *idle, skua_runtime *runtime,
+                                                  struct skua_thread *thread)
+{
+    if (skua_unlikely(skua_idle_would_wake(idle)))
         skua_idle_announce_slow(runtime, thread);
 }
 

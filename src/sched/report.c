@@ -130,6 +130,9 @@ int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats 
         .offloads = READ(c->offloads),
         .timers_fired = READ(c->timers_fired),
         .stack_high_water_bytes = stacks.high_water_bytes,
+        .jobs_stolen = READ(c->jobs_stolen),
+        .jobs_published = READ(c->jobs_published),
+        .jobs_forced = READ(c->jobs_forced),
     };
 #undef READ
     return 0;
@@ -147,6 +150,7 @@ static const char *const wait_names[SKUA_WAIT_KIND_COUNT] = {
     [SKUA_WAIT_NONE] = "running",         [SKUA_WAIT_FUTURE] = "awaiting",
     [SKUA_WAIT_SLEEP] = "sleeping",       [SKUA_WAIT_PARK] = "parked",
     [SKUA_WAIT_PARK_INDIRECT] = "parked", [SKUA_WAIT_IO] = "in I/O",
+    [SKUA_WAIT_JOIN] = "joining",
 };
 
 static const char *state_name(struct skua_task *task, uint8_t run)

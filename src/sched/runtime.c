@@ -201,6 +201,7 @@ static void unmake(skua_runtime *runtime)
     }
     skua_inject_queue_fini(&runtime->inject);
     skua_stack_pool_destroy(runtime->stacks);
+    skua_forks_fini(&runtime->forks);
     if (runtime->objects != NULL)
         skua_slab_pool_retire(runtime->objects, runtime_free, runtime);
     else
@@ -213,6 +214,8 @@ static int make(skua_runtime *runtime)
     if (runtime->objects == NULL)
         return -ENOMEM;
     int rc = skua_stack_pool_create(&runtime->stacks, runtime->options.stack_size_bytes);
+    if (rc == 0)
+        rc = skua_forks_init(&runtime->forks);
     if (rc == 0)
         rc = init_workers(runtime);
     if (rc == 0)
@@ -233,6 +236,7 @@ static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
                               .engine_ops = skua_engine_default()};
     runtime->spin_ns = options->spin_us > 0 ? (uint64_t)options->spin_us * SKUA_NS_PER_US : 0;
     skua_idle_init(&runtime->idle);
+    skua_monitor_init(&runtime->monitor);
     skua_inject_queue_init(&runtime->inject);
     pthread_mutex_init(&runtime->lock, NULL);
     pthread_cond_init(&runtime->changed, NULL);
@@ -298,6 +302,7 @@ static void cancel_everything(skua_runtime *runtime)
     skua_executor_cancel_all(runtime->blocking);
     if (skua_runtime_pin(runtime)) {
         skua_slab_for_each(runtime->objects, interrupt_object, NULL);
+        skua_fork_disturb_all(runtime);
         skua_runtime_unpin(runtime);
     }
     for (unsigned i = 0; i < runtime->worker_count; i++)
@@ -346,6 +351,7 @@ int skua_runtime_stop(skua_runtime *runtime, skua_stop_mode mode, uint64_t deadl
     /* acquire: partner is unpin's release. A pin is held for a push and a wake, no longer. */
     while (atomic_load_explicit(&runtime->pins, memory_order_seq_cst) != 0)
         skua_spin_wait(&spins);
+    skua_monitor_fini(runtime); /* it looks at engines */
     skua_idle_wake_all(runtime);
     stopper_quiet(runtime);
     for (unsigned i = 0; i < runtime->worker_count; i++)

@@ -18,7 +18,9 @@
 #include <skua/executor.h>
 
 #include "core/inject_queue.h"
+#include "sched/fork.h"
 #include "sched/idle.h"
+#include "sched/monitor.h"
 #include "sched/worker.h"
 
 enum { SKUA_PHASE_RUNNING = 0, SKUA_PHASE_STOPPING = 1, SKUA_PHASE_EXITING = 2 };
@@ -46,6 +48,8 @@ struct skua_runtime {
 
     struct skua_inject_queue inject;
     struct skua_idle idle;
+    struct skua_forks forks;
+    struct skua_monitor monitor;
 
     /* objects started and ended outside workers */
     _Atomic uint64_t foreign_started SKUA_CACHE_ALIGNED;

@@ -4,11 +4,13 @@
 #include "sched/task.h"
 
 #include "platform/futex.h"
+#include "sched/fork.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define WAKE_THREADS_MAX 8u
 
@@ -41,6 +43,7 @@ struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *r
     atomic_store_explicit(&task->cancelled, false, memory_order_relaxed);
     atomic_store_explicit(&task->io_worker, SKUA_NO_WORKER, memory_order_relaxed);
     atomic_store_explicit(&task->name, NULL, memory_order_relaxed);
+    atomic_store_explicit(&task->deque, 0, memory_order_relaxed);
     atomic_store_explicit(&task->run, SKUA_RUN_UNSTARTED, memory_order_relaxed);
     return task;
 }
@@ -240,6 +243,14 @@ void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t 
     skua_runtime_count_end(thread, runtime);
 }
 
+void skua_task_give_stack(struct skua_task *task, struct skua_stack *stack)
+{
+    task->stack = stack;
+    memset(&task->ctx, 0, sizeof(task->ctx));
+    skua_ctx_init(&task->ctx, skua_stack_low(stack), skua_stack_size(stack),
+                  skua_stack_color(stack), skua_task_main, task);
+}
+
 void skua_task_main(void *arg)
 {
     struct skua_task *task = arg;
@@ -248,9 +259,17 @@ void skua_task_main(void *arg)
     for (;;) {
         /* relaxed: constant since the spawn, which the queue ordered */
         skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
-        intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
+        /* relaxed: constant. A stolen job has a joiner: stolen_main() always runs. */
+        bool stolen =
+            atomic_load_explicit(&task->future.flags, memory_order_relaxed) & SKUA_FUTURE_STOLEN;
+        intptr_t value = !stolen && skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
         thread = skua_thread_self();
         skua_check(!thread->forked); /* a task must not return in a forked child: _exit() or exec */
+        /* relaxed: its own */
+        if (skua_unlikely(atomic_load_explicit(&task->deque, memory_order_relaxed) != 0)) {
+            skua_fork_release(thread, task);
+            thread = skua_thread_self();
+        }
         struct skua_ctx ctx = task->ctx;
         struct skua_stack *stack = task->stack;
         bool plain = task->future.stack_log2 == 0;
@@ -272,11 +291,16 @@ void skua_task_main(void *arg)
 
 bool skua_task_cancelled(struct skua_task *task)
 {
-    for (struct skua_task *at = task;; at = at->outer) {
+    for (struct skua_task *at = task; at != NULL;) {
         /* seq_cst: POKE in agent.h */
         if (atomic_load_explicit(&at->cancelled, memory_order_seq_cst))
             return true;
-        if (atomic_load_explicit(&at->run, memory_order_relaxed) != SKUA_RUN_INPLACE)
+        /* relaxed: constant while it runs */
+        if (atomic_load_explicit(&at->run, memory_order_relaxed) == SKUA_RUN_INPLACE)
+            at = at->outer;
+        else if (atomic_load_explicit(&at->future.flags, memory_order_relaxed) & SKUA_FUTURE_STOLEN)
+            at = skua_fork_parent(at);
+        else
             break;
     }
     return atomic_load_explicit(&task->runtime->cancel_all, memory_order_seq_cst);

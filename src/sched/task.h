@@ -55,7 +55,8 @@ enum skua_object_kind {
 enum {
     SKUA_FUTURE_READ = 1u,     /* somebody has looked at the result */
     SKUA_FUTURE_MALLOCED = 2u, /* free() it; constant */
-    SKUA_FUTURE_DETACHED = 4u  /* constant */
+    SKUA_FUTURE_DETACHED = 4u, /* constant */
+    SKUA_FUTURE_STOLEN = 8u    /* runs a stolen job; constant; see sched/fork.h */
 };
 
 #define SKUA_FUTURE_DONE ((uintptr_t)1)
@@ -115,7 +116,7 @@ struct skua_task {
     _Atomic uint8_t run;                /* enum skua_run */
     _Atomic bool cancelled;             /* level: stays set */
     _Atomic uint16_t io_worker;         /* of a host: whose ring holds its ops */
-    uint32_t unused;
+    _Atomic uint32_t deque; /* its fork deque's number + 1; 0: it has none; see sched/fork.h */
 };
 
 #if !SKUA_ASAN && !SKUA_TSAN
@@ -203,6 +204,9 @@ void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t 
 
 /* Drops a reference of the library's own. */
 void skua_object_unref(struct skua_thread *thread, struct skua_task *task);
+
+/* Gives a task that has none a stack, and makes its context call skua_task_main(). */
+void skua_task_give_stack(struct skua_task *task, struct skua_stack *stack);
 
 /* The entry of every task stack. */
 void skua_task_main(void *arg);

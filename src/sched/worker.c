@@ -14,19 +14,21 @@
 #include "sched/worker.h"
 
 #include "sched/executor_impl.h"
+#include "sched/fork.h"
 #include "sched/ops.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define TURNS 61          /* prime, as in Go: does not beat with program loops */
 #define TURNS_WITH_OPS 16 /* requests wait in the ring's queue for at most this many switches */
 #define NEXT_STREAK 16u   /* then the queue goes first once */
 #define INJECT_BATCH 64u
 #define PREFETCH_BYTES 512u /* the frames of a wait in an ordinary task */
+#define SKUA_POLL_DUE_NS UINT64_C(50000)
 #define SKUA_NEXT_STUCK_NS UINT64_C(20000)
+#define FORCE_EVERY_NS UINT64_C(100000)
 
 static uint64_t worker_now(struct skua_worker *worker)
 {
@@ -268,15 +270,20 @@ static struct skua_task *steal(struct skua_worker *worker)
     skua_runtime *runtime = worker->thread.runtime;
     unsigned count = runtime->worker_count;
     unsigned start = (unsigned)(next_random(worker) % count);
+    struct skua_task *task = skua_fork_steal_orphan(worker);
+    if (task != NULL)
+        return task;
     for (unsigned i = 0; i < count; i++) {
         struct skua_worker *victim = &runtime->workers[(start + i) % count];
         if (victim == worker)
             continue;
         skua_counter_add(&worker->counters.steal_attempts, 1);
         unsigned taken = 0;
-        struct skua_task *task = skua_run_queue_steal(&victim->queue, &worker->queue, &taken);
+        task = skua_run_queue_steal(&victim->queue, &worker->queue, &taken);
         if (task == NULL && (task = steal_next(worker, victim)) != NULL)
             taken = 1;
+        if (task == NULL && (task = skua_fork_steal(worker, victim)) != NULL)
+            return task;
         skua_counter_add(&worker->counters.steals, taken);
         if (task != NULL && accept(worker, task))
             return task;
@@ -295,6 +302,8 @@ bool skua_worker_any_work(struct skua_worker *self)
         if (skua_run_queue_count(&runtime->workers[i].queue) != 0)
             return true;
     }
+    if (skua_fork_any_public(self))
+        return true;
     return atomic_load_explicit(&self->next, memory_order_seq_cst) != NULL ||
            atomic_load_explicit(&self->cancel_scan, memory_order_seq_cst) ||
            atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == SKUA_PHASE_EXITING;
@@ -313,10 +322,7 @@ static bool ready_to_run(struct skua_worker *worker, struct skua_task *task)
         skua_task_end(&worker->thread, task, -ENOMEM, true);
         return false;
     }
-    task->stack = stack;
-    memset(&task->ctx, 0, sizeof(task->ctx));
-    skua_ctx_init(&task->ctx, skua_stack_low(stack), skua_stack_size(stack),
-                  skua_stack_color(stack), skua_task_main, task);
+    skua_task_give_stack(task, stack);
     return true;
 }
 
@@ -363,14 +369,27 @@ SKUA_NOINLINE void skua_thread_post(struct skua_thread *thread)
     }
 }
 
+/*
+ * Whether completions may have waited for long. A task that computes between its yields would count
+ * them by turns, and each may last.
+ */
+static bool is_poll_due(struct skua_worker *worker)
+{
+    return worker->engine->in_flight != 0 &&
+           worker_now(worker) - worker->polled_ns > SKUA_POLL_DUE_NS;
+}
+
 void skua_thread_leave(struct skua_thread *thread, enum skua_post post)
 {
     struct skua_task *host = thread->host;
     struct skua_task *task = thread->task;
     struct skua_worker *worker = thread->worker;
     skua_assert(thread->post == SKUA_POST_NONE);
+    if (skua_unlikely(thread->deque != NULL))
+        skua_fork_detach(thread);
     struct skua_task *to = worker != NULL ? take_runnable(worker) : NULL;
-    if (to == NULL && post == SKUA_POST_YIELD && worker != NULL && worker->budget >= 0)
+    if (to == NULL && post == SKUA_POST_YIELD && worker != NULL && worker->budget >= 0 &&
+        !skua_fork_has_orphans(thread->runtime) && !is_poll_due(worker))
         return; /* nobody else is ready */
     thread->post = post;
     thread->post_host = host;
@@ -484,9 +503,19 @@ static void poll_engine(struct skua_worker *worker)
     /* relaxed: set again by whoever cancels; looked at with seq_cst before sleeping */
     if (atomic_load_explicit(&worker->cancel_scan, memory_order_relaxed))
         skua_ops_cancel_scan(worker);
-    if (worker->engine->in_flight != 0)
+    if (worker->engine->in_flight != 0) {
         (void)worker->engine->ops->poll(worker->engine, 0);
+        worker->polled_ns = worker_now(worker);
+    }
     skua_worker_timers(worker);
+}
+
+SKUA_NOINLINE void skua_worker_service(struct skua_worker *worker)
+{
+    atomic_store_explicit(&worker->service, false, memory_order_relaxed);
+    poll_engine(worker);
+    worker->budget = 0; /* through the loop: what others have injected counts too */
+    skua_thread_leave(&worker->thread, SKUA_POST_YIELD);
 }
 
 /* Looks at the others until something turns up or the time for it is over. */
@@ -495,9 +524,15 @@ static struct skua_task *search(struct skua_worker *worker)
     skua_runtime *runtime = worker->thread.runtime;
     if (!skua_idle_search_begin(worker))
         return NULL;
-    uint64_t deadline_ns = worker_now(worker) + runtime->spin_ns;
+    uint64_t now_ns = worker_now(worker);
+    uint64_t deadline_ns = now_ns + runtime->spin_ns;
+    uint64_t force_ns = now_ns + FORCE_EVERY_NS;
     for (unsigned round = 0;; round++) {
         struct skua_task *task = steal(worker);
+        if (task == NULL && now_ns >= force_ns) { /* a long spin must not put it off */
+            task = skua_fork_force(worker);
+            force_ns = now_ns + FORCE_EVERY_NS;
+        }
         if (task == NULL)
             task = take_injected(worker, INJECT_BATCH);
         if (task == NULL) {
@@ -508,17 +543,24 @@ static struct skua_task *search(struct skua_worker *worker)
             skua_idle_search_end(worker, true);
             return task;
         }
-        if (runtime->spin_ns == 0 || worker_now(worker) >= deadline_ns)
-            return NULL; /* still counted as searching: skua_idle_sleep() takes care of that */
+        /* The watcher looks once: it comes every millisecond. */
+        now_ns = worker_now(worker);
+        if (runtime->spin_ns == 0 || worker->watched || now_ns >= deadline_ns)
+            break;
         for (unsigned i = 0; i < 8; i++)
             skua_cpu_relax();
     }
+    struct skua_task *forced = skua_fork_force(worker);
+    if (forced != NULL)
+        skua_idle_search_end(worker, true);
+    return forced; /* NULL: still counted as searching: skua_idle_sleep() takes care of that */
 }
 
 static struct skua_task *find(struct skua_worker *worker)
 {
-    struct skua_task *task = NULL;
-    if (worker->budget < 0)
+    /* First: a task that only yields until its own jobs are done must not keep them waiting. */
+    struct skua_task *task = skua_fork_steal_orphan(worker);
+    if (task == NULL && worker->budget < 0)
         task = take_injected(worker, INJECT_BATCH);
     poll_engine(worker);
     worker->budget = worker->engine->in_flight != 0 ? TURNS_WITH_OPS : TURNS;
@@ -584,6 +626,7 @@ void *skua_worker_main(void *arg)
         run_loop(worker);
         skua_runtime_workers_quiet(runtime);
     }
+    skua_fork_worker_fini(worker);
     if (rc == 0) {
         skua_fault_thread_fini(&worker->thread.fault);
         worker->engine->ops->destroy(worker->engine);

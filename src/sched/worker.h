@@ -42,11 +42,14 @@ enum skua_post {
     SKUA_POST_DEAD    /* it has ended: the stack is free */
 };
 
+struct skua_deque;
+
 struct skua_thread {
     struct skua_worker *worker; /* NULL on an executor thread; constant */
     skua_runtime *runtime;      /* constant */
     struct skua_task *task;
     struct skua_task *host;
+    struct skua_deque *deque;    /* of the running task, while attached; see sched/fork.h */
     struct skua_task *post_host; /* for post; NULL for DEAD */
     enum skua_post post;
     bool forked;                   /* a copy in a forked child: nothing works */
@@ -73,6 +76,9 @@ struct skua_worker_counters {
     _Atomic uint64_t wakes;
     _Atomic uint64_t offloads;
     _Atomic uint64_t timers_fired;
+    _Atomic uint64_t jobs_stolen;
+    _Atomic uint64_t jobs_published;
+    _Atomic uint64_t jobs_forced;
 };
 
 /* Giving unused stacks' memory back, in idle time. */
@@ -93,8 +99,10 @@ struct skua_worker {
     bool searching; /* counted in runtime.idle */
     bool watched;   /* was the watcher in its last sleep, and has found nothing since */
     enum skua_trim trim;
-    struct skua_list ops;   /* in flight on this ring */
-    unsigned buffers_epoch; /* of the registered buffers this ring has */
+    struct skua_task *fork_spare; /* for the next stolen job; see sched/fork.c */
+    uint64_t polled_ns;           /* when the engine was last looked at */
+    struct skua_list ops;         /* in flight on this ring */
+    unsigned buffers_epoch;       /* of the registered buffers this ring has */
     uint64_t
         next_seen_ns; /* late pass: when next_seen was first seen in a victim's next slot ... */
     void *next_seen;
@@ -108,7 +116,9 @@ struct skua_worker {
 
     /* shared */
     _Atomic(struct skua_task *) next SKUA_CACHE_ALIGNED; /* put by the owner, taken by CAS */
-    _Atomic bool cancel_scan;                            /* look for cancelled tasks among ops */
+    _Atomic(struct skua_deque *) fork_deque;             /* thread.deque, for thieves */
+    _Atomic bool service;     /* the monitor asks for a visit to the engine; see monitor.h */
+    _Atomic bool cancel_scan; /* look for cancelled tasks among ops */
     struct skua_spin timer_lock;
     struct skua_timer_heap timers; /* guarded by timer_lock */
     struct skua_run_queue queue;
@@ -153,6 +163,12 @@ void skua_schedule(struct skua_task *task);
  * sleep.
  */
 bool skua_worker_any_work(struct skua_worker *self);
+
+/*
+ * From a task that has run for long: polls the engine, and lets others run if any are ready. May
+ * return on another thread.
+ */
+void skua_worker_service(struct skua_worker *worker);
 
 /* Fires what is due. */
 void skua_worker_timers(struct skua_worker *worker);

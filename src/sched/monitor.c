@@ -1,0 +1,120 @@
+/*
+ * sched/monitor.c - see monitor.h.
+ */
+#include "sched/monitor.h"
+
+#include "platform/clock.h"
+#include "platform/futex.h"
+#include "platform/thread.h"
+#include "sched/runtime_impl.h"
+
+#include <stdlib.h>
+
+#define IDLE_VISITS 50u /* without any deque; then it sleeps until there is one */
+
+void skua_monitor_init(struct skua_monitor *monitor)
+{
+    atomic_init(&monitor->awake, 0);
+    atomic_init(&monitor->stop, 0);
+    atomic_init(&monitor->started, false);
+    monitor->running = false;
+    monitor->seen = NULL;
+}
+
+/* Whether something waits for @worker to come back to its loop. */
+static bool has_waiting(struct skua_worker *worker)
+{
+    struct skua_engine *engine = worker->engine;
+    if (atomic_load_explicit(&engine->submitted_total, memory_order_relaxed) !=
+            atomic_load_explicit(&engine->completed_total, memory_order_relaxed) ||
+        atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
+        skua_run_queue_count(&worker->queue) != 0 ||
+        skua_inject_queue_count(&worker->thread.runtime->inject) != 0)
+        return true;
+    skua_spin_lock(&worker->timer_lock);
+    bool due = skua_timer_heap_deadline(&worker->timers) <= skua_clock_now();
+    skua_spin_unlock(&worker->timer_lock);
+    return due;
+}
+
+/* Looks at every worker. True if any has a deque. */
+static bool visit(skua_runtime *runtime)
+{
+    bool any = false;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct skua_worker *worker = &runtime->workers[i];
+        /* acquire: partner is the release in sched/fork.c */
+        struct skua_deque *deque = atomic_load_explicit(&worker->fork_deque, memory_order_acquire);
+        uint64_t switches = atomic_load_explicit(&worker->counters.switches, memory_order_relaxed);
+        bool stuck = switches == runtime->monitor.seen[i];
+        runtime->monitor.seen[i] = switches;
+        if (deque == NULL)
+            continue;
+        any = true;
+        if (!stuck || !has_waiting(worker))
+            continue;
+        atomic_store_explicit(&worker->service, true, memory_order_relaxed);
+        skua_deque_disturb(deque);
+    }
+    return any;
+}
+
+static void *monitor_main(void *arg)
+{
+    skua_runtime *runtime = arg;
+    struct skua_monitor *monitor = &runtime->monitor;
+    unsigned idle = 0;
+    skua_thread_name("skua-monitor");
+    while (!atomic_load_explicit(&monitor->stop, memory_order_acquire)) {
+        (void)skua_futex_wait(&monitor->stop, 0, skua_clock_now() + SKUA_MONITOR_NS);
+        idle = visit(runtime) ? 0 : idle + 1;
+        if (idle < IDLE_VISITS)
+            continue;
+        atomic_store_explicit(&monitor->awake, 0, memory_order_seq_cst); /* ASLEEP */
+        if (visit(runtime))
+            atomic_store_explicit(&monitor->awake, 1, memory_order_relaxed);
+        while (!atomic_load_explicit(&monitor->stop, memory_order_acquire) &&
+               !atomic_load_explicit(&monitor->awake, memory_order_seq_cst))
+            (void)skua_futex_wait(&monitor->awake, 0, SKUA_FOREVER);
+        idle = 0;
+    }
+    return NULL;
+}
+
+/* Once for a runtime. */
+static SKUA_NOINLINE void start(skua_runtime *runtime)
+{
+    struct skua_monitor *monitor = &runtime->monitor;
+    if (atomic_exchange_explicit(&monitor->started, true, memory_order_relaxed))
+        return;
+    monitor->seen = calloc(runtime->worker_count, sizeof(*monitor->seen));
+    if (monitor->seen == NULL)
+        return;
+    monitor->running = pthread_create(&monitor->thread, NULL, monitor_main, runtime) == 0;
+}
+
+void skua_monitor_wake(skua_runtime *runtime)
+{
+    struct skua_monitor *monitor = &runtime->monitor;
+    if (skua_likely(atomic_load_explicit(&monitor->awake, memory_order_relaxed) != 0))
+        return; /* ASLEEP */
+    atomic_store_explicit(&monitor->awake, 1, memory_order_seq_cst);
+    if (skua_unlikely(!atomic_load_explicit(&monitor->started, memory_order_relaxed)))
+        start(runtime);
+    else
+        skua_futex_wake(&monitor->awake, 1);
+}
+
+void skua_monitor_fini(skua_runtime *runtime)
+{
+    struct skua_monitor *monitor = &runtime->monitor;
+    if (monitor->running) {
+        atomic_store_explicit(&monitor->stop, 1, memory_order_release);
+        skua_futex_wake(&monitor->stop, 1);
+        skua_futex_wake(&monitor->awake, 1);
+        (void)pthread_join(monitor->thread, NULL);
+        monitor->running = false;
+    }
+    free(monitor->seen);
+    monitor->seen = NULL;
+}

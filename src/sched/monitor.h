@@ -1,0 +1,50 @@
+/*
+ * sched/monitor.h - a thread that sees to it that fork/join does not keep everything else waiting.
+ *
+ * WHAT   A worker that runs a fork/join computation makes no switch for as long as that takes, and
+ *        meanwhile nobody looks at its ring, its timers and its queue. The monitor comes by every
+ *        SKUA_MONITOR_NS while any deque is attached. Where a worker has made no switch since the
+ *        last time and something waits, it asks for service: it sets worker.service and disturbs
+ *        the deque. So the next join comes to its slow path, which polls the engine and yields.
+ *
+ * LIFE   The thread starts with the first attached deque, sleeps when there has been none for a
+ *        while, and ends with the runtime. Without it (no thread to be had) nothing is wrong but
+ *        the waiting.
+ *
+ * ORDER  ASLEEP  the monitor stores awake = 0, then looks for deques once more; partner: attach
+ *                shows its deque, then loads awake. Not seq_cst: one that is missed is noticed by
+ *                the next attach, and a computation that attaches only once is waited for no worse
+ *                than without a monitor. (Attaching is too frequent for a fence.)
+ *        Everything else is relaxed: advice.
+ */
+#ifndef SKUA_SRC_MONITOR_H
+#define SKUA_SRC_MONITOR_H
+
+#include "base/compiler.h"
+
+#include <skua/runtime.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define SKUA_MONITOR_NS SKUA_NS_PER_MS
+
+struct skua_monitor {
+    _Atomic uint32_t awake SKUA_CACHE_ALIGNED; /* futex */
+    _Atomic uint32_t stop;                     /* futex */
+    _Atomic bool started;
+    bool running; /* there is a thread to join; by who won started, then the stopping thread */
+    pthread_t thread;
+    uint64_t *seen; /* switches of each worker at the last visit; monitor only */
+};
+
+void skua_monitor_init(struct skua_monitor *monitor);
+
+/* A deque has been attached: somebody may have to look. */
+void skua_monitor_wake(skua_runtime *runtime);
+
+/* Ends the thread. No worker runs any more. */
+void skua_monitor_fini(skua_runtime *runtime);
+
+#endif /* SKUA_SRC_MONITOR_H */
