@@ -34,6 +34,15 @@ struct Outcome {
     std::atomic<int> failed{0};
     std::atomic<intptr_t> wrong{0}; /* a result that is neither right nor a shortage */
 
+    /* Of what a shortage makes slower and nothing else. */
+    void expectRight(intptr_t got, intptr_t want)
+    {
+        if (got == want)
+            succeeded++;
+        else
+            wrong = got != 0 ? got : 1;
+    }
+
     void expect(intptr_t got, intptr_t want)
     {
         if (got == want)
@@ -111,10 +120,59 @@ void useFiles(Outcome &outcome)
     outcome.expect(skua_statx(AT_FDCWD, "/proc", 0, STATX_TYPE, &status), 0);
 }
 
+/* Jobs need no memory: without it they run where they are joined. Deep ones need stacks. */
+intptr_t plainFib(void *arg)
+{
+    intptr_t n = reinterpret_cast<intptr_t>(arg);
+    if (n < 2)
+        return n;
+    skua_job job;
+    skua_fork(&job, plainFib, reinterpret_cast<void *>(n - 1));
+    intptr_t right = plainFib(reinterpret_cast<void *>(n - 2));
+    return skua_join(&job) + right;
+}
+
+SKUA_FORKABLE(intptr_t, typedFib, int, n)
+{
+    if (n < 2)
+        return n;
+    SKUA_JOB(typedFib) job;
+    SKUA_FORK(typedFib, &job, n - 1);
+    intptr_t right = SKUA_CALL(typedFib, n - 2);
+    return SKUA_JOIN(typedFib, &job) + right;
+}
+
+intptr_t sleepInJobs(void *arg)
+{
+    intptr_t depth = reinterpret_cast<intptr_t>(arg);
+    if (depth == 0)
+        return sleepAndGiveOne(nullptr);
+    skua_job jobs[2];
+    for (auto &job : jobs)
+        skua_fork(&job, sleepInJobs, reinterpret_cast<void *>(depth - 1));
+    skua_yield();
+    intptr_t sum = 0;
+    for (auto &job : jobs) { /* the older first */
+        intptr_t got = skua_join(&job);
+        sum = sum < 0 || got < 0 ? (got < 0 ? got : sum) : sum + got;
+    }
+    return sum;
+}
+
+void useForks(Outcome &outcome)
+{
+    void *deep = reinterpret_cast<void *>(intptr_t{14});
+    outcome.expectRight(plainFib(deep), 377);
+    outcome.expect(skua_await(skua_spawn(plainFib, deep)), 377);
+    outcome.expectRight(typedFib(14), 377);
+    outcome.expect(sleepInJobs(reinterpret_cast<void *>(intptr_t{4})), 16);
+}
+
 intptr_t useEverything(void *arg)
 {
     Outcome &outcome = *static_cast<Outcome *>(arg);
     useTasks(outcome);
+    useForks(outcome);
     useExecutors(outcome);
     useFiles(outcome);
     return 0;
@@ -273,6 +331,43 @@ TEST_F(Shortage, OfThreadsStrandsNoHopOfManyAtOnce)
     fault_wrap_arm(FAULT_THREAD, 1, true);
     EXPECT_EQ(runtime.run(body), 0);
     EXPECT_TRUE(fault_wrap_disarm());
+}
+
+TEST_F(Shortage, OfEverythingLeavesJobsToTheirForkers)
+{
+    for (unsigned workers : {1u, 2u, 4u}) {
+        Runtime runtime(workers);
+        Outcome outcome;
+        auto body = [&]() -> intptr_t {
+            void *deep = reinterpret_cast<void *>(intptr_t{18});
+            outcome.expectRight(plainFib(deep), 2584);
+            outcome.expectRight(typedFib(18), 2584);
+            return 0;
+        };
+        skua_future *unstarted = submitBody(runtime.get(), body);
+        fault_wrap_arm(FAULT_ANY, 1, true);
+        intptr_t rc = skua_await(unstarted);
+        EXPECT_TRUE(rc == 0 || isShortage(rc)) << rc; /* its own stack may be missing */
+        fault_wrap_disarm();
+        EXPECT_EQ(outcome.wrong, 0);
+        EXPECT_EQ(runtime.run(body), 0);
+        EXPECT_EQ(outcome.wrong, 0);
+    }
+}
+
+/* The first fork of each of many tasks finds no deque; later ones do. */
+TEST_F(Shortage, OfDequesIsOvercomeByTheNextFork)
+{
+    Runtime runtime(2);
+    auto body = []() -> intptr_t {
+        void *deep = reinterpret_cast<void *>(intptr_t{10});
+        fault_wrap_arm(FAULT_MAP, 1, false);
+        intptr_t first = plainFib(deep);
+        fault_wrap_disarm();
+        intptr_t second = plainFib(deep);
+        return first == 55 && second == 55 ? 0 : -EIO;
+    };
+    EXPECT_EQ(runtime.run(body), 0);
 }
 
 TEST_F(Shortage, OutsideARuntimeFailsAPromise)

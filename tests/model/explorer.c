@@ -1,128 +1,76 @@
 /*
- * tests/model/explorer.c - the explorer: a weak memory model, a replayer, a search.
- *
- * MODEL   Operational release-acquire with relaxed accesses (the "views" of Kang et al., "A
- *   promising semantics for relaxed-memory concurrency", POPL 2017, without promises). Each
- *   location keeps all of its writes, in modification order. A view says for each location which is
- *   the oldest write one may still read. A thread has a view; a write carries one: of a release
- *   write its thread's, of a relaxed write only itself, of a read-modify-write also that of the
- *   write it read (release sequence). A load may return any write not older than the thread's view
- *   and raises the view to it; an acquire load joins the view the write carries. A CAS that
- *   succeeds reads the last write; one that fails may read any other value it may see.
- *   New writes go to the end of the modification order. That loses nothing here, for each location
- *   has one writer or only read-modify-writes; anything else is reported.
- *
- *   What this model lacks is load buffering: a load returning a write that is made later. C11 and
- *   ARM allow it unless happens-before forbids it. Where it would matter (a slot read by a thief
- *   and filled anew by its owner), locations are guarded: each read made good by a CAS must happen
- *   before a later write of the location, or it is a bug. For that a view has a clock per thread
- *   that counts its reads of guarded locations.
+ * tests/model/explorer.c - the explorer: hooks for the source under test, a replayer, a search.
+ * The memory model is in memory.c.
  *
  * REPLAY  A thread's state is the log of the results it got. To move it on, append one result and
  *   call its function again: logged operations return at once, the first one beyond the log is
  *   noted as pending and left by longjmp. So states are plain memory, copied to backtrack, and
  *   there are no coroutines.
  *
- * SEARCH  Depth first. Operations that commute with all others (making and taking items,
- *   boundaries, a writer's loads of its own location) are run at once. A state seen before (64-bit
- *   hash of what can still matter) is not entered again.
+ * SEARCH  Depth first. A state seen before (64-bit hash of what can still matter) is not entered
+ *   again. Operations that commute with all that others can do are run at once: those that are not
+ *   of shared memory; of plain locations; unlocking; loads of locations that nobody else writes;
+ *   anything of locations that nobody else accesses. Who accesses and writes what is not declared
+ *   but learned: the search starts with what is known, and starts again when that grows. The last
+ *   search has met nobody it did not expect, so it could leave nothing out.
  *
  * Called by the programs of this folder. One thread; state in file statics.
  */
 #include "explorer.h"
 
 #include "base/check.h"
-#include "model_atomics.h"
+#include "memory.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCATIONS_MAX 24
-#define WRITES_MAX 16
-#define LOG_MAX 96
-#define DEPTH_MAX 256
+#define DEPTH_MAX 400
+#define TRACE_MAX 1000
 #define STATES_MAX ((size_t)1 << 23)
-#define NOBODY MODEL_THREADS_MAX
-
-enum op_kind { OP_END, OP_LOAD, OP_STORE, OP_CAS, OP_MAKE, OP_TAKE, OP_BOUNDARY, OP_FAIL };
-
-struct op {
-    enum op_kind kind;
-    unsigned location;
-    memory_order order;
-    memory_order failure;
-    uint64_t value; /* stored; the item; the carry; the text of a failure */
-    uint64_t expected;
-    struct model_site site;
-};
-
-struct view {
-    uint8_t writes[LOCATIONS_MAX];        /* oldest write that may be read */
-    uint8_t reads[MODEL_THREADS_MAX + 1]; /* guarded reads of each thread that happened before */
-    uint32_t items;                       /* bits: items whose making happened before */
-};
-
-struct write {
-    uint64_t value;
-    struct view view;
-};
-
-struct location {
-    unsigned count;
-    struct write writes[WRITES_MAX];
-    uint8_t taken_reads[MODEL_THREADS_MAX]; /* clock of each thread's last read made good */
-};
-
-struct result {
-    uint64_t value;
-    bool is_success;
-};
-
-struct thread {
-    struct view view;
-    struct op pending;
-    unsigned log_count;
-    unsigned log_since; /* the first entry since the last boundary */
-    unsigned boundaries;
-    uint64_t carried; /* hash of the carries */
-    struct result log[LOG_MAX];
-    uint8_t open_reads[LOCATIONS_MAX]; /* guarded reads since the last CAS, as clocks */
-};
-
-struct state {
-    uint32_t made;
-    uint32_t taken;
-    struct thread threads[MODEL_THREADS_MAX];
-    struct location locations[LOCATIONS_MAX];
-};
+#define IGNORED_MAX 8
 
 /* Constant during an exploration. */
 static const struct model_scenario *scenario;
-static unsigned thread_count;
-static unsigned location_count;
-static const volatile void *addresses[LOCATIONS_MAX];
-static unsigned owners[LOCATIONS_MAX];
-static bool is_guarded[LOCATIONS_MAX];
-static unsigned weakened_line;
-static bool is_tracing;
+static const struct model_mutant *mutant;
+static struct {
+    const volatile char *start;
+    size_t size;
+} ignored[IGNORED_MAX];
+static unsigned ignored_count;
+static bool *guarded[GUARDED_MAX];
+static unsigned guarded_count;
+static uint8_t guarded_first[GUARDED_MAX]; /* after setup */
+
+/* Learned: bits of the threads that access, and write. */
+static uint8_t accessors[LOCATIONS_MAX];
+static uint8_t writers[LOCATIONS_MAX];
+static bool has_learned;
 
 /* The search. */
 static struct state *stack;
 static struct model_result result;
 static uint64_t *seen;
+static size_t seen_size; /* a power of 2 */
+static struct {
+    unsigned t;
+    struct op op;
+    struct result result;
+} trace[TRACE_MAX];
+static unsigned trace_count;
 
 /* The thread being replayed; NULL: operations act on *direct at once (setup, finish). */
 static struct thread *replayed;
+static unsigned replayed_index;
 static unsigned replay_next;
 static jmp_buf replay_out;
 static struct state *direct;
 
-static struct model_site sites[MODEL_SITES_MAX];
-static unsigned site_count;
+static struct model_site_use uses[MODEL_SITES_MAX];
+static unsigned use_count;
 
-static void report(const char *what)
+void memory_report(const char *what)
 {
     if (result.is_bug)
         return;
@@ -130,106 +78,162 @@ static void report(const char *what)
     snprintf(result.bug, sizeof(result.bug), "%s", what);
 }
 
-/* A limit or a gap of the explorer itself: no verdict is possible. */
-_Noreturn static void give_up(const char *why)
+/* A limit or a gap of the explorer itself. */
+_Noreturn void memory_give_up(const char *why)
 {
     fprintf(stderr, "explorer: %s\n", why);
     exit(2);
 }
 
-/* --- views ------------------------------------------------------------------------------------ */
-
-static void view_join(struct view *into, const struct view *from)
-{
-    for (unsigned i = 0; i < location_count; i++)
-        into->writes[i] = skua_max(into->writes[i], from->writes[i]);
-    for (unsigned i = 0; i < thread_count; i++)
-        into->reads[i] = skua_max(into->reads[i], from->reads[i]);
-    into->items |= from->items;
-}
-
-static bool has_acquire(memory_order order)
-{
-    return order == memory_order_acquire || order == memory_order_acq_rel;
-}
-
-static bool has_release(memory_order order)
-{
-    return order == memory_order_release || order == memory_order_acq_rel;
-}
-
 /* --- the threads' side: hooks, called by the source under test -------------------------------- */
+
+static bool is_ignored(const volatile void *address)
+{
+    for (unsigned i = 0; i < ignored_count; i++) {
+        if ((const volatile char *)address >= ignored[i].start &&
+            (const volatile char *)address < ignored[i].start + ignored[i].size)
+            return true;
+    }
+    return false;
+}
 
 static unsigned location_of(const volatile void *address)
 {
-    for (unsigned i = 0; i < location_count; i++) {
-        if (addresses[i] == address)
+    for (unsigned i = 0; i < memory_facts.location_count; i++) {
+        if (memory_facts.locations[i].address == address)
             return i;
     }
-    give_up("an atomic that was not initialised");
+    memory_give_up("an atomic that was not initialised");
 }
 
-static memory_order site_order(memory_order order, struct model_site site)
+/* NOWHERE: not a plain location. */
+static unsigned plain_of(const volatile void *address)
+{
+    for (unsigned i = 0; i < memory_facts.plain_count; i++) {
+        if (memory_facts.plains[i] == address)
+            return i;
+    }
+    return NOWHERE;
+}
+
+static bool is_same_site(const struct model_site_use *use, struct model_site site, bool is_failure)
+{
+    return use->site.line == site.line && use->is_failure == is_failure &&
+           strcmp(use->site.function, site.function) == 0;
+}
+
+/* Notes an ordered operation. True: it is the one to be taken weaker. */
+static bool use_site(const struct model_site_use *use)
+{
+    if (mutant != NULL && is_same_site(&mutant->use, use->site, use->is_failure))
+        return true;
+    for (unsigned i = 0; i < use_count; i++) {
+        if (is_same_site(&uses[i], use->site, use->is_failure))
+            return false;
+    }
+    if (use_count == MODEL_SITES_MAX)
+        memory_give_up("too many sites");
+    uses[use_count++] = *use;
+    return false;
+}
+
+static memory_order site_order(memory_order order, struct model_site site, enum model_access access,
+                               bool is_failure)
 {
     if (order == memory_order_relaxed)
         return order;
-    if (order == memory_order_seq_cst || order == memory_order_consume)
-        give_up("seq_cst and consume are not modelled");
-    if (site.line == weakened_line)
-        return memory_order_relaxed;
-    for (unsigned i = 0; i < site_count; i++) {
-        if (sites[i].line == site.line)
-            return order;
-    }
-    if (site_count == MODEL_SITES_MAX)
-        give_up("too many sites");
-    sites[site_count++] = site;
+    if (order == memory_order_consume)
+        memory_give_up("consume is not modelled");
+    struct model_site_use use = {
+        .site = site, .order = order, .access = access, .is_failure = is_failure};
+    order = use_site(&use) ? mutant->order : order;
+    has_learned |= order == memory_order_seq_cst && !memory_facts.has_ordered;
+    memory_facts.has_ordered |= order == memory_order_seq_cst;
     return order;
+}
+
+static bool is_logged(void)
+{
+    return replay_next < replayed->log_count;
+}
+
+/* Variables guarded by a lock, between memory and a state or the log of a thread. */
+static void put_guarded(const uint8_t *values)
+{
+    for (unsigned i = 0; i < guarded_count; i++)
+        *guarded[i] = values[i] != 0;
+}
+
+static void get_guarded(uint8_t *values)
+{
+    for (unsigned i = 0; i < guarded_count; i++)
+        values[i] = *guarded[i];
+}
+
+static struct result next_logged(void)
+{
+    const struct result *r = &replayed->log[replay_next++];
+    put_guarded(r->guarded);
+    return *r;
 }
 
 /* The result of @op if it is logged; else notes it as pending and leaves the thread. */
 static struct result replay(const struct op *op)
 {
-    if (replay_next < replayed->log_count)
-        return replayed->log[replay_next++];
+    if (is_logged())
+        return next_logged();
     replayed->pending = *op;
     longjmp(replay_out, 1);
 }
 
-static struct write *last_write(struct state *s, unsigned location)
+/* An ignored word is what it is. */
+static uint64_t ignored_load(const volatile void *address, unsigned size)
 {
-    return &s->locations[location].writes[s->locations[location].count - 1];
+    uint64_t value = 0;
+    memcpy(&value, (const void *)(uintptr_t)address, size);
+    return value;
+}
+
+static void ignored_store(volatile void *address, uint64_t value, unsigned size)
+{
+    memcpy((void *)(uintptr_t)address, &value, size);
 }
 
 uint64_t model_load(const volatile void *address, memory_order order, struct model_site site)
 {
+    if (is_ignored(address))
+        return ignored_load(address, site.size);
+    if (plain_of(address) != NOWHERE)
+        return model_plain_read(address);
     if (replayed == NULL)
-        return last_write(direct, location_of(address))->value;
-    if (replay_next < replayed->log_count)
-        return replayed->log[replay_next++].value;
+        return memory_last(direct, location_of(address))->value;
+    if (is_logged())
+        return next_logged().value;
     struct op op = {.kind = OP_LOAD,
                     .location = location_of(address),
                     .site = site,
-                    .order = site_order(order, site)};
+                    .order = site_order(order, site, MODEL_READS, false)};
     return replay(&op).value;
 }
 
 void model_store(volatile void *address, uint64_t value, memory_order order, struct model_site site)
 {
-    if (replayed == NULL) {
-        last_write(direct, location_of(address))->value = value;
-        return;
+    if (is_ignored(address)) {
+        ignored_store(address, value, site.size);
+    } else if (plain_of(address) != NOWHERE) {
+        model_plain_write(address, value);
+    } else if (replayed == NULL) {
+        memory_last(direct, location_of(address))->value = value;
+    } else if (is_logged()) {
+        (void)next_logged();
+    } else {
+        struct op op = {.kind = OP_STORE,
+                        .location = location_of(address),
+                        .site = site,
+                        .order = site_order(order, site, MODEL_WRITES, false),
+                        .value = value};
+        (void)replay(&op);
     }
-    if (replay_next < replayed->log_count) {
-        replay_next++;
-        return;
-    }
-    struct op op = {.kind = OP_STORE,
-                    .location = location_of(address),
-                    .site = site,
-                    .order = site_order(order, site),
-                    .value = value};
-    (void)replay(&op);
 }
 
 bool model_cas(volatile void *address, uint64_t *expected, uint64_t desired, memory_order success,
@@ -238,18 +242,20 @@ bool model_cas(volatile void *address, uint64_t *expected, uint64_t desired, mem
     struct result r;
 
     if (replayed == NULL) {
-        struct write *last = last_write(direct, location_of(address));
+        struct write *last = memory_last(direct, location_of(address));
         r = (struct result){.value = last->value, .is_success = last->value == *expected};
         if (r.is_success)
             last->value = desired;
+    } else if (is_logged()) {
+        r = next_logged();
     } else {
         struct op op = {.kind = OP_CAS,
                         .location = location_of(address),
                         .value = desired,
                         .expected = *expected,
                         .site = site,
-                        .order = site_order(success, site),
-                        .failure = site_order(failure, site)};
+                        .order = site_order(success, site, MODEL_UPDATES, false),
+                        .failure = site_order(failure, site, MODEL_READS, true)};
         r = replay(&op);
     }
     if (!r.is_success)
@@ -257,56 +263,181 @@ bool model_cas(volatile void *address, uint64_t *expected, uint64_t desired, mem
     return r.is_success;
 }
 
+uint64_t model_rmw(volatile void *address, enum model_rmw kind, uint64_t operand,
+                   memory_order order, struct model_site site)
+{
+    if (is_ignored(address)) {
+        uint64_t old = ignored_load(address, site.size);
+        ignored_store(address, memory_rmw_value(kind, old, operand, site.size), site.size);
+        return old;
+    }
+    if (replayed == NULL) {
+        struct write *last = memory_last(direct, location_of(address));
+        uint64_t old = last->value;
+        last->value = memory_rmw_value(kind, old, operand, site.size);
+        return old;
+    }
+    if (is_logged())
+        return next_logged().value;
+    struct op op = {.kind = OP_RMW,
+                    .rmw = kind,
+                    .location = location_of(address),
+                    .value = operand,
+                    .site = site,
+                    .order = site_order(order, site, MODEL_UPDATES, false)};
+    return replay(&op).value;
+}
+
+uint64_t model_await(const volatile void *address, uint64_t mask, uint64_t want, memory_order order,
+                     bool may_last, struct model_site site)
+{
+    if (is_logged())
+        return next_logged().value;
+    struct op op = {.kind = OP_AWAIT,
+                    .location = location_of(address),
+                    .value = want,
+                    .expected = mask,
+                    .may_last = may_last,
+                    .site = site,
+                    .order = site_order(order, site, MODEL_READS, false)};
+    return replay(&op).value;
+}
+
+static void lock_op(volatile void *lock, enum op_kind kind)
+{
+    if (replayed == NULL || is_ignored(lock))
+        return;
+    (void)replay(&(struct op){.kind = kind, .location = location_of(lock)});
+}
+
+void model_lock(volatile void *lock)
+{
+    lock_op(lock, OP_LOCK);
+}
+
+void model_unlock(volatile void *lock)
+{
+    lock_op(lock, OP_UNLOCK);
+}
+
+unsigned model_choose(unsigned count)
+{
+    if (count == 1)
+        return 0;
+    return (unsigned)replay(&(struct op){.kind = OP_CHOOSE, .value = count}).value;
+}
+
+static void barrier_in(unsigned t)
+{
+    (void)replay(&(struct op){.kind = OP_BARRIER, .value = t});
+}
+
+void model_barrier_at(struct model_site site)
+{
+    struct model_site_use use = {
+        .site = site, .order = memory_order_seq_cst, .access = MODEL_FENCES};
+    unsigned self = replayed_index;
+    unsigned left = ((1u << memory_facts.thread_count) - 1) & ~(1u << self);
+
+    if (use_site(&use))
+        return;
+    memory_facts.has_barrier = true;
+    barrier_in(self);
+    while (left != 0) {
+        unsigned choice = model_choose((unsigned)__builtin_popcount(left));
+        unsigned rest = left;
+        while (choice-- > 0)
+            rest &= rest - 1;
+        unsigned t = (unsigned)__builtin_ctz(rest);
+        barrier_in(t);
+        left &= ~(1u << t);
+    }
+    barrier_in(self);
+}
+
+/* --- the threads' side: locations ------------------------------------------------------------- */
+
 void model_init(volatile void *address, uint64_t value)
 {
     unsigned i = 0;
 
+    if (is_ignored(address)) /* of one byte or more: statistics, for which that is enough */
+        return;
     if (replayed != NULL)
-        give_up("atomics are initialised in setup only");
-    while (i < location_count && addresses[i] != address)
+        memory_give_up("atomics are initialised in setup only");
+    while (i < memory_facts.location_count && memory_facts.locations[i].address != address)
         i++;
     if (i == LOCATIONS_MAX)
-        give_up("too many locations");
-    if (i == location_count)
-        location_count++;
-    addresses[i] = address;
-    owners[i] = NOBODY;
-    is_guarded[i] = false;
+        memory_give_up("too many locations");
+    if (i == memory_facts.location_count)
+        memory_facts.location_count++;
+    memory_facts.locations[i] = (struct location_facts){.address = address, .owner = NOBODY};
     direct->locations[i].count = 1;
     direct->locations[i].writes[0].value = value;
 }
 
+void model_plain(const volatile void *location, uint64_t value)
+{
+    unsigned i = memory_facts.plain_count++;
+
+    if (i == PLAINS_MAX)
+        memory_give_up("too many plain locations");
+    memory_facts.plains[i] = location;
+    direct->plains[i].value = value;
+}
+
+uint64_t model_plain_read(const volatile void *location)
+{
+    struct op op = {.kind = OP_PLAIN_READ, .location = plain_of(location)};
+
+    if (op.location == NOWHERE)
+        memory_give_up("not a plain location");
+    return replayed == NULL ? direct->plains[op.location].value : replay(&op).value;
+}
+
+void model_plain_write(const volatile void *location, uint64_t value)
+{
+    struct op op = {.kind = OP_PLAIN_WRITE, .location = plain_of(location), .value = value};
+
+    if (op.location == NOWHERE)
+        memory_give_up("not a plain location");
+    if (replayed == NULL)
+        direct->plains[op.location].value = value;
+    else
+        (void)replay(&op);
+}
+
 void model_owner(const volatile void *location, unsigned thread)
 {
-    owners[location_of(location)] = thread;
+    memory_facts.locations[location_of(location)].owner = thread;
 }
 
 void model_guard(const volatile void *location)
 {
-    is_guarded[location_of(location)] = true;
+    memory_facts.locations[location_of(location)].is_guarded = true;
 }
 
-static void item_made(struct state *s, uint64_t item)
+void model_guarded_by_lock(bool *variable)
 {
-    if (item < 1 || item > MODEL_ITEMS_MAX || (s->made & (1u << item)) != 0)
-        give_up("a scenario makes an item twice, or a strange one");
-    s->made |= 1u << item;
+    if (guarded_count == GUARDED_MAX)
+        memory_give_up("too much is guarded");
+    guarded[guarded_count++] = variable;
 }
 
-static void item_taken(struct state *s, uint64_t item)
+void model_ignore(const volatile void *address, size_t size)
 {
-    if (item < 1 || item > MODEL_ITEMS_MAX || (s->made & (1u << item)) == 0)
-        report("took what nobody made (a slot read before it was filled)");
-    else if ((s->taken & (1u << item)) != 0)
-        report("an item was taken twice");
-    else
-        s->taken |= 1u << item;
+    if (ignored_count == IGNORED_MAX)
+        memory_give_up("too much is ignored");
+    ignored[ignored_count].start = address;
+    ignored[ignored_count++].size = size;
 }
+
+/* --- the threads' side: items and reports ----------------------------------------------------- */
 
 void *model_make(unsigned item)
 {
     if (replayed == NULL)
-        item_made(direct, item);
+        memory_item_made(direct, item);
     else
         (void)replay(&(struct op){.kind = OP_MAKE, .value = item});
     return (void *)(uintptr_t)item;
@@ -315,7 +446,7 @@ void *model_make(unsigned item)
 void model_take(const void *item)
 {
     if (replayed == NULL)
-        item_taken(direct, (uintptr_t)item);
+        memory_item_taken(direct, (uintptr_t)item);
     else
         (void)replay(&(struct op){.kind = OP_TAKE, .value = (uintptr_t)item});
 }
@@ -323,7 +454,7 @@ void model_take(const void *item)
 void model_fail(const char *what)
 {
     if (replayed == NULL)
-        report(what);
+        memory_report(what);
     else
         (void)replay(&(struct op){.kind = OP_FAIL, .value = (uintptr_t)what});
 }
@@ -339,7 +470,7 @@ _Noreturn void skua_check_failed(const char *condition, const char *file, int li
 {
     if (replayed == NULL) {
         fprintf(stderr, "%s:%d: %s\n", file, line, condition);
-        give_up("an assertion failed in setup or finish");
+        memory_give_up("an assertion failed in setup or finish");
     }
     replayed->pending = (struct op){.kind = OP_FAIL, .value = (uintptr_t)condition};
     longjmp(replay_out, 1);
@@ -348,141 +479,82 @@ _Noreturn void skua_check_failed(const char *condition, const char *file, int li
 static void thread_replay(struct state *s, unsigned t)
 {
     replayed = &s->threads[t];
+    replayed_index = t;
     replay_next = 0;
+    put_guarded(guarded_first); /* logged results bring them up to date */
     if (setjmp(replay_out) == 0) {
         scenario->threads[t]();
         replayed->pending = (struct op){.kind = OP_END};
     }
+    /* What comes after the last logged operation has been run for the first time. */
+    get_guarded(s->guarded);
     replayed = NULL;
 }
 
-/* --- the memory's side: execution of one pending operation ------------------------------------ */
+/* --- the search ------------------------------------------------------------------------------- */
 
-static void read_write(struct state *s, unsigned t, unsigned location, unsigned index,
-                       memory_order order)
+static void print_trace(void)
 {
-    struct thread *thread = &s->threads[t];
+    static const char *const kinds[] = {
+        "end",      "load",   "store",      "cas",         "update", "await", "lock",     "unlock",
+        "fence in", "choose", "plain read", "plain write", "make",   "take",  "boundary", "fail"};
+    static const char *const orders[] = {"relaxed", "consume", "acquire",
+                                         "release", "acq_rel", "seq_cst"};
 
-    thread->view.writes[location] = (uint8_t)index;
-    if (has_acquire(order))
-        view_join(&thread->view, &s->locations[location].writes[index].view);
-    if (is_guarded[location] && owners[location] != t) {
-        thread->view.reads[t]++;
-        thread->open_reads[location] = thread->view.reads[t];
+    for (unsigned i = 0; i < trace_count; i++) {
+        const struct op *op = &trace[i].op;
+        const struct result *r = &trace[i].result;
+        if (op->kind == OP_BOUNDARY)
+            continue;
+        printf("    T%u %-8s", trace[i].t, kinds[op->kind]);
+        if (op->site.function != NULL)
+            printf(" location %u %s, %s:%u, value %#llx%s", op->location, orders[op->order],
+                   op->site.function, op->site.line, (unsigned long long)r->value,
+                   op->kind == OP_CAS ? (r->is_success ? " done" : " failed") : "");
+        else if (op->kind == OP_FAIL)
+            printf(" %s", (const char *)(uintptr_t)op->value);
+        else
+            printf(" location %u, %#llx", op->location, (unsigned long long)r->value);
+        printf("\n");
     }
 }
 
-/* Appends a write; @base is the view of the write a read-modify-write read, or NULL. */
-static void append_write(struct state *s, unsigned t, const struct op *op, const struct view *base)
+/* What threads access is learned here. */
+static void learn(unsigned t, const struct op *op)
 {
-    struct location *location = &s->locations[op->location];
-    struct view *view = &s->threads[t].view;
+    uint8_t bit = (uint8_t)(1u << t);
+    bool is_write = op->kind == OP_STORE || op->kind == OP_CAS || op->kind == OP_RMW;
 
-    if (view->writes[op->location] != location->count - 1)
-        give_up("two threads store to one location: the model would miss executions");
-    if (owners[op->location] != NOBODY && owners[op->location] != t)
-        report("somebody else than the owner stores");
-    for (unsigned i = 0; i < thread_count; i++) {
-        if (i != t && location->taken_reads[i] > view->reads[i])
-            report("a slot is filled anew while a thief may still be reading it");
-    }
-    if (location->count == WRITES_MAX)
-        give_up("too many writes to one location");
-    view->writes[op->location]++;
-    struct write *write = &location->writes[location->count++];
-    memset(write, 0, sizeof(*write));
-    write->value = op->value;
-    if (base != NULL)
-        write->view = *base;
-    if (has_release(op->order))
-        view_join(&write->view, view);
-    write->view.writes[op->location] = view->writes[op->location];
+    if (op->kind < OP_LOAD || op->kind > OP_UNLOCK)
+        return;
+    if ((accessors[op->location] & bit) == 0 || (is_write && (writers[op->location] & bit) == 0))
+        has_learned = true;
+    accessors[op->location] |= bit;
+    if (is_write)
+        writers[op->location] |= bit;
 }
 
-/* A CAS on a location makes the guarded reads before it good, or void. */
-static void settle_reads(struct state *s, unsigned t, bool is_success)
-{
-    struct thread *thread = &s->threads[t];
-
-    for (unsigned i = 0; i < location_count; i++) {
-        if (is_success && thread->open_reads[i] != 0)
-            s->locations[i].taken_reads[t] = thread->open_reads[i];
-        thread->open_reads[i] = 0;
-    }
-}
-
-static struct result execute_cas(struct state *s, unsigned t, const struct op *op, unsigned index)
-{
-    struct location *location = &s->locations[op->location];
-    bool is_success = location->writes[index].value == op->expected;
-    struct result r = {.value = location->writes[index].value, .is_success = is_success};
-
-    read_write(s, t, op->location, index, is_success ? op->order : op->failure);
-    if (is_success) {
-        struct view base = location->writes[index].view;
-        append_write(s, t, op, &base);
-    }
-    settle_reads(s, t, is_success);
-    return r;
-}
-
-static void execute_take(struct state *s, unsigned t, uint64_t item)
-{
-    item_taken(s, item);
-    if (!result.is_bug && (s->threads[t].view.items & (1u << item)) == 0)
-        report("an item was taken whose content is not visible");
-}
-
-static void print_op(unsigned t, const struct op *op, const struct result *r)
-{
-    static const char *const kinds[] = {"end",  "load", "store",    "cas",
-                                        "make", "take", "boundary", "fail"};
-    static const char *const orders[] = {"relaxed", "consume", "acquire", "release", "acq_rel"};
-
-    printf("    T%u %-8s", t, kinds[op->kind]);
-    if (op->kind == OP_LOAD || op->kind == OP_STORE || op->kind == OP_CAS)
-        printf(" location %u %s, %s:%u, value %llu%s", op->location, orders[op->order],
-               op->site.function, op->site.line, (unsigned long long)r->value,
-               op->kind == OP_CAS ? (r->is_success ? " done" : " failed") : "");
-    else
-        printf(" %llu", (unsigned long long)op->value);
-    printf("\n");
-}
-
-/* Executes the pending operation of @t, reading write @index if it reads, and moves @t on. */
-static void execute(struct state *s, unsigned t, unsigned index)
+/*
+ * Executes the pending operation of @t with one of its outcomes, and moves @t on. False: there is
+ * no such outcome.
+ */
+static bool execute(struct state *s, unsigned t, unsigned outcome)
 {
     struct thread *thread = &s->threads[t];
     struct op op = thread->pending;
-    struct result r = {.value = op.value};
+    struct result r;
 
-    switch (op.kind) {
-    case OP_LOAD:
-        r.value = s->locations[op.location].writes[index].value;
-        read_write(s, t, op.location, index, op.order);
-        break;
-    case OP_STORE:
-        append_write(s, t, &op, NULL);
-        break;
-    case OP_CAS:
-        r = execute_cas(s, t, &op, index);
-        break;
-    case OP_MAKE:
-        item_made(s, op.value);
-        thread->view.items |= 1u << op.value;
-        break;
-    case OP_TAKE:
-        execute_take(s, t, op.value);
-        break;
-    case OP_FAIL:
-        report((const char *)(uintptr_t)op.value);
-        break;
-    case OP_BOUNDARY:
-    case OP_END:
-        break;
-    }
-    if (thread->log_count == LOG_MAX)
-        give_up("too many operations in one thread");
+    learn(t, &op);
+    if (s->trace_count == TRACE_MAX || thread->log_count == LOG_MAX)
+        memory_give_up("too many operations");
+    bool is_possible = memory_execute(s, t, outcome, &r);
+    if (!is_possible)
+        return false;
+    memcpy(r.guarded, s->guarded, sizeof(r.guarded));
+    trace[s->trace_count].t = t;
+    trace[s->trace_count].op = op;
+    trace[s->trace_count].result = r;
+    trace_count = ++s->trace_count;
     thread->log[thread->log_count++] = r;
     if (op.kind == OP_BOUNDARY) {
         thread->log_since = thread->log_count;
@@ -491,77 +563,63 @@ static void execute(struct state *s, unsigned t, unsigned index)
     }
     if (!result.is_bug)
         thread_replay(s, t);
+    return true;
 }
 
-/* --- the search ------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-    hash ^= value + 0x9e3779b97f4a7c15u + (hash << 6) + (hash >> 2);
-    hash *= 0xff51afd7ed558ccdu;
-    return hash ^ (hash >> 32);
-}
-
-static uint64_t mix_view(uint64_t hash, const struct view *view)
-{
-    uint64_t words[sizeof(struct view) / 8];
-
-    _Static_assert(sizeof(struct view) % 8 == 0, "views are hashed by words");
-    memcpy(words, view, sizeof(words));
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        hash = mix(hash, words[i]);
-    return hash;
-}
-
-static uint64_t hash_thread(uint64_t hash, const struct thread *thread)
-{
-    hash = mix(hash, thread->pending.kind == OP_END);
-    if (thread->pending.kind == OP_END)
-        return hash;
-    hash = mix(mix(hash, thread->boundaries), thread->carried);
-    for (unsigned i = thread->log_since; i < thread->log_count; i++)
-        hash = mix(mix(hash, thread->log[i].value), thread->log[i].is_success);
-    for (unsigned i = 0; i < location_count; i++)
-        hash = mix(hash, thread->open_reads[i]);
-    return mix_view(hash, &thread->view);
-}
-
-/* What can still matter: no write that nobody may read any more. */
+/* The logs belong to it: what threads have seen. */
 static uint64_t hash_state(const struct state *s)
 {
-    uint64_t hash = mix(s->made, s->taken);
+    uint64_t hash = memory_hash(s);
 
-    for (unsigned t = 0; t < thread_count; t++)
-        hash = hash_thread(hash, &s->threads[t]);
-    for (unsigned i = 0; i < location_count; i++) {
-        const struct location *location = &s->locations[i];
-        unsigned first = location->count - 1;
-        for (unsigned t = 0; t < thread_count; t++) {
-            if (s->threads[t].pending.kind != OP_END)
-                first = skua_min(first, (unsigned)s->threads[t].view.writes[i]);
-            hash = mix(hash, location->taken_reads[t]);
-        }
-        hash = mix(hash, location->count);
-        for (unsigned w = first; w < location->count; w++)
-            hash = mix_view(mix(hash, location->writes[w].value), &location->writes[w].view);
+    for (unsigned t = 0; t < memory_facts.thread_count; t++) {
+        const struct thread *thread = &s->threads[t];
+        hash = memory_mix(hash, thread->pending.kind == OP_END);
+        if (thread->pending.kind == OP_END)
+            continue;
+        hash = memory_mix(memory_mix(hash, thread->boundaries), thread->carried);
+        for (unsigned i = thread->log_since; i < thread->log_count; i++)
+            hash = memory_mix(hash, thread->log[i].value * 2 + thread->log[i].is_success);
     }
     return hash == 0 ? 1 : hash;
+}
+
+static size_t seen_slot(const uint64_t *table, size_t size, uint64_t hash)
+{
+    size_t slot = hash & (size - 1);
+
+    while (table[slot] != 0 && table[slot] != hash)
+        slot = (slot + 1) & (size - 1);
+    return slot;
+}
+
+static void seen_grow(void)
+{
+    size_t size = seen_size == 0 ? (size_t)1 << 14 : seen_size * 4;
+    uint64_t *table = calloc(size, sizeof(*table));
+
+    if (table == NULL)
+        memory_give_up("out of memory");
+    for (size_t i = 0; i < seen_size; i++) {
+        if (seen[i] != 0)
+            table[seen_slot(table, size, seen[i])] = seen[i];
+    }
+    free(seen);
+    seen = table;
+    seen_size = size;
 }
 
 /* True if @hash is new; it is then remembered. */
 static bool remember(uint64_t hash)
 {
-    size_t slot = hash & (STATES_MAX * 2 - 1);
-
-    while (seen[slot] != 0) {
-        if (seen[slot] == hash)
-            return false;
-        slot = (slot + 1) & (STATES_MAX * 2 - 1);
-    }
     if (result.state_count == STATES_MAX) {
         result.is_cut_short = true;
         return false;
     }
+    if (result.state_count * 2 >= seen_size)
+        seen_grow();
+    size_t slot = seen_slot(seen, seen_size, hash);
+    if (seen[slot] == hash)
+        return false;
     seen[slot] = hash;
     result.state_count++;
     return true;
@@ -570,30 +628,34 @@ static bool remember(uint64_t hash)
 static bool commutes(const struct state *s, unsigned t)
 {
     const struct op *op = &s->threads[t].pending;
+    unsigned others = ALL_THREADS & ~(1u << t);
 
     switch (op->kind) {
-    case OP_MAKE:
-    case OP_TAKE:
-    case OP_BOUNDARY:
-    case OP_FAIL:
-        return true;
     case OP_LOAD:
-        return owners[op->location] == t;
-    default:
+        return (writers[op->location] & others) == 0;
+    case OP_STORE:
+    case OP_CAS:
+    case OP_RMW:
+        return (accessors[op->location] & others) == 0;
+    case OP_END:
+    case OP_AWAIT:
+    case OP_LOCK:
+    case OP_BARRIER:
+    case OP_CHOOSE:
         return false;
+    default:
+        return true;
     }
 }
 
-/* Runs all that commutes. Only the last write of an own location can be read. */
+/* Runs all that commutes. Only the last write can be read: the thread itself has made it. */
 static void run_ahead(struct state *s)
 {
-    for (unsigned t = 0; t < thread_count; t++) {
-        while (!result.is_bug && commutes(s, t)) {
-            struct op op = s->threads[t].pending;
-            unsigned index = op.kind == OP_LOAD ? s->locations[op.location].count - 1 : 0;
-            execute(s, t, index);
-            if (is_tracing && result.is_bug)
-                print_op(t, &op, &s->threads[t].log[s->threads[t].log_count - 1]);
+    for (unsigned t = 0; t < memory_facts.thread_count; t++) {
+        while (!result.is_bug && !has_learned && commutes(s, t)) {
+            unsigned outcome = memory_outcomes(s, t) - 1;
+            if (!execute(s, t, outcome))
+                memory_give_up("an operation of one thread alone is impossible");
         }
     }
 }
@@ -603,40 +665,19 @@ static void check_end(const struct state *s)
     static struct state end;
 
     result.end_count++;
-    end = *s;
-    direct = &end;
-    scenario->finish();
-    if (!result.is_bug && end.made != end.taken)
-        report("an item was lost");
-}
-
-static void explore(unsigned depth);
-
-/* Enters every outcome of the pending operation of @t. */
-static void explore_thread(unsigned depth, unsigned t)
-{
-    const struct state *s = &stack[depth];
-    const struct op *op = &s->threads[t].pending;
-    unsigned first = 0;
-    unsigned end = 1;
-
-    if (op->kind == OP_LOAD || op->kind == OP_CAS) {
-        first = s->threads[t].view.writes[op->location];
-        end = s->locations[op->location].count;
-    }
-    for (unsigned index = first; index < end && !result.is_bug; index++) {
-        /* A CAS that succeeds reads the last write: those before have been replaced by a CAS. */
-        if (op->kind == OP_CAS && index + 1 < end &&
-            s->locations[op->location].writes[index].value == op->expected)
-            continue;
-        stack[depth + 1] = *s;
-        execute(&stack[depth + 1], t, index);
-        explore(depth + 1);
-        if (is_tracing && result.is_bug) {
-            const struct thread *after = &stack[depth + 1].threads[t];
-            print_op(t, op, &after->log[s->threads[t].log_count]);
+    for (unsigned t = 0; t < memory_facts.thread_count; t++) {
+        const struct op *op = &s->threads[t].pending;
+        if (op->kind != OP_END && !(op->kind == OP_AWAIT && op->may_last)) {
+            memory_report("a thread waits for ever");
+            return;
         }
     }
+    memory_copy(&end, s);
+    direct = &end;
+    put_guarded(end.guarded);
+    scenario->finish();
+    if (!result.is_bug && end.made != end.taken)
+        memory_report("an item was lost");
 }
 
 static void explore(unsigned depth)
@@ -645,15 +686,23 @@ static void explore(unsigned depth)
     bool is_end = true;
 
     if (depth + 1 >= DEPTH_MAX)
-        give_up("too long an execution");
+        memory_give_up("too long an execution");
     run_ahead(s);
-    if (result.is_bug || !remember(hash_state(s)))
+    memory_compact(s);
+    if (result.is_bug || has_learned || !remember(hash_state(s)))
         return;
-    for (unsigned t = 0; t < thread_count && !result.is_bug; t++) {
-        if (s->threads[t].pending.kind == OP_END)
+    for (unsigned t = 0; t < memory_facts.thread_count; t++) {
+        if (!memory_is_enabled(s, t))
             continue;
         is_end = false;
-        explore_thread(depth, t);
+        unsigned count = memory_outcomes(s, t);
+        for (unsigned outcome = 0; outcome < count; outcome++) {
+            memory_copy(&stack[depth + 1], s);
+            if (execute(&stack[depth + 1], t, outcome))
+                explore(depth + 1);
+            if (result.is_bug || has_learned)
+                return;
+        }
     }
     if (is_end)
         check_end(s);
@@ -664,39 +713,67 @@ static void start(void)
     struct state *root = &stack[0];
 
     memset(root, 0, sizeof(*root));
-    location_count = 0;
-    thread_count = 0;
-    while (thread_count < MODEL_THREADS_MAX && scenario->threads[thread_count] != NULL)
-        thread_count++;
+    memory_facts.location_count = 0;
+    memory_facts.plain_count = 0;
+    memory_facts.thread_count = 0;
+    ignored_count = 0;
+    guarded_count = 0;
+    while (memory_facts.thread_count < MODEL_THREADS_MAX &&
+           scenario->threads[memory_facts.thread_count] != NULL)
+        memory_facts.thread_count++;
+    memory_facts.ordered_each = ORDERED_MAX / skua_max(memory_facts.thread_count, 2u);
     direct = root;
     scenario->setup();
-    for (unsigned i = 0; i < location_count; i++)
+    get_guarded(guarded_first);
+    get_guarded(root->guarded);
+    for (unsigned i = 0; i < memory_facts.location_count; i++)
         root->locations[i].writes[0].view.items = root->made;
-    for (unsigned t = 0; t < thread_count; t++) {
+    for (unsigned t = 0; t < memory_facts.thread_count; t++) {
         root->threads[t].view.items = root->made;
+        root->threads[t].run_location = NOWHERE;
+        memset(root->threads[t].view.known, 0xff, PLAINS_MAX);
         thread_replay(root, t);
     }
 }
 
-struct model_result model_explore(const struct model_scenario *which, unsigned weakened, bool trace)
+struct model_result model_explore(const struct model_scenario *which,
+                                  const struct model_mutant *weaker, bool is_tracing)
 {
+    static const struct model_scenario *learned_of;
+
     stack = calloc(DEPTH_MAX, sizeof(*stack));
-    seen = calloc(STATES_MAX * 2, sizeof(*seen));
-    if (stack == NULL || seen == NULL)
-        give_up("out of memory");
-    memset(&result, 0, sizeof(result));
+    if (stack == NULL)
+        memory_give_up("out of memory");
     scenario = which;
-    weakened_line = weakened;
-    is_tracing = trace;
-    start();
-    explore(0);
+    mutant = weaker;
+    if (learned_of != which) {
+        memset(accessors, 0, sizeof(accessors));
+        memset(writers, 0, sizeof(writers));
+        memory_facts.has_ordered = false;
+        memory_facts.has_barrier = false;
+    }
+    learned_of = which;
+    do {
+        has_learned = false;
+        memset(&result, 0, sizeof(result));
+        free(seen);
+        seen = NULL;
+        seen_size = 0;
+        start();
+        explore(0);
+    } while (has_learned && !result.is_bug);
+    if (memory_facts.has_ordered && memory_facts.has_barrier)
+        memory_give_up("barriers together with seq_cst accesses are not modelled");
+    if (is_tracing && result.is_bug)
+        print_trace();
     free(stack);
     free(seen);
+    seen = NULL;
     return result;
 }
 
-unsigned model_sites(const struct model_site **out)
+unsigned model_sites(const struct model_site_use **out)
 {
-    *out = sites;
-    return site_count;
+    *out = uses;
+    return use_count;
 }

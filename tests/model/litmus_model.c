@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 static _Atomic uint64_t x, y, z;
+static uint64_t payload; /* plain */
+static struct skua_spin lock;
 static memory_order store_order, load_order;
 
 static void setup(void)
@@ -15,6 +17,8 @@ static void setup(void)
     atomic_init(&x, 0);
     atomic_init(&y, 0);
     atomic_init(&z, 0);
+    skua_spin_init(&lock);
+    model_plain(&payload, 0);
 }
 
 static void setup_item(void)
@@ -120,6 +124,145 @@ static void slot_writer(void)
         atomic_store_explicit(&x, 1, memory_order_relaxed);
 }
 
+/* Between seq_cst accesses, relaxed ones order nothing. */
+static void bypass_reader(void)
+{
+    if (atomic_load_explicit(&z, memory_order_relaxed) == 1 &&
+        atomic_load_explicit(&x, memory_order_seq_cst) == 0)
+        model_fail("later than what it follows, and not seen");
+}
+
+static void bypass_writer(void)
+{
+    atomic_store_explicit(&x, 1, memory_order_seq_cst);
+    atomic_store_explicit(&z, 1, memory_order_relaxed);
+}
+
+static void write_x(void)
+{
+    atomic_store_explicit(&x, 1, store_order);
+}
+
+static void write_y(void)
+{
+    atomic_store_explicit(&y, 1, store_order);
+}
+
+/* Of independent reads of independent writes. */
+static void read_x_then_y(void)
+{
+    if (atomic_load_explicit(&x, load_order) == 1 && atomic_load_explicit(&y, load_order) == 0)
+        saw_old();
+}
+
+static void read_y_then_x(void)
+{
+    if (atomic_load_explicit(&y, load_order) == 1 && atomic_load_explicit(&x, load_order) == 0)
+        saw_old();
+}
+
+static void write_x_1_y_2(void)
+{
+    atomic_store_explicit(&x, 1, store_order);
+    atomic_store_explicit(&y, 2, store_order);
+}
+
+static void write_y_1_x_2(void)
+{
+    atomic_store_explicit(&y, 1, store_order);
+    atomic_store_explicit(&x, 2, store_order);
+}
+
+static void finish_both_1(void)
+{
+    if (atomic_load_explicit(&x, memory_order_relaxed) == 1 &&
+        atomic_load_explicit(&y, memory_order_relaxed) == 1)
+        model_fail("both first writes came last");
+}
+
+static void add_one(void)
+{
+    (void)atomic_fetch_add_explicit(&x, 1, memory_order_relaxed);
+}
+
+static void overwrite(void)
+{
+    atomic_store_explicit(&x, 10, memory_order_relaxed);
+}
+
+static void finish_sum(void)
+{
+    uint64_t sum = atomic_load_explicit(&x, memory_order_relaxed);
+    if (sum < 10 && sum != 2)
+        model_fail("an addition was lost");
+}
+
+static void exchange_left(void)
+{
+    (void)atomic_exchange_explicit(&x, 1, store_order);
+    if (atomic_load_explicit(&y, load_order) == 0)
+        saw_old();
+}
+
+/* "Z6.U" of Lahav et al.: happens-before and seq_cst are not one order. */
+static void z6_left(void)
+{
+    atomic_store_explicit(&x, 1, memory_order_seq_cst);
+    atomic_store_explicit(&y, 1, memory_order_release);
+}
+
+static void z6_middle(void)
+{
+    if (atomic_fetch_add_explicit(&y, 1, memory_order_seq_cst) == 1 &&
+        atomic_load_explicit(&y, memory_order_relaxed) == 3)
+        saw_old();
+}
+
+static void z6_right(void)
+{
+    atomic_store_explicit(&y, 3, memory_order_seq_cst);
+    if (atomic_load_explicit(&x, memory_order_seq_cst) == 0)
+        saw_old();
+}
+
+static void barrier_left(void)
+{
+    atomic_store_explicit(&x, 1, memory_order_relaxed);
+    model_barrier();
+    if (atomic_load_explicit(&y, memory_order_relaxed) == 0)
+        saw_old();
+}
+
+static void payload_writer(void)
+{
+    model_plain_write(&payload, 1);
+    atomic_store_explicit(&y, 1, store_order);
+}
+
+static void payload_reader(void)
+{
+    if (atomic_load_explicit(&y, load_order) == 1 && model_plain_read(&payload) != 1)
+        model_fail("the payload is not there");
+}
+
+static void locked_add(void)
+{
+    skua_spin_lock(&lock);
+    model_plain_write(&payload, model_plain_read(&payload) + 1);
+    skua_spin_unlock(&lock);
+}
+
+static void finish_two(void)
+{
+    if (model_plain_read(&payload) != 2)
+        model_fail("an addition was lost");
+}
+
+static void waiter(void)
+{
+    (void)MODEL_AWAIT(&x, UINT64_MAX, 1, load_order);
+}
+
 struct litmus {
     struct model_scenario scenario;
     memory_order store_order;
@@ -147,6 +290,12 @@ struct litmus {
         name, setup_guarded, {slot_writer, slot_reader}, finish_nothing                            \
     }
 
+#define TWO(name, left, right, finish)                                                             \
+    {                                                                                              \
+        name, setup, {left, right}, finish                                                         \
+    }
+#define SEQ_CST memory_order_seq_cst
+
 static const struct litmus tests[] = {
     {MESSAGE("message passing, relaxed"), RELAXED, RELAXED, true},
     {MESSAGE("message passing, release only"), RELEASE, RELAXED, true},
@@ -166,6 +315,49 @@ static const struct litmus tests[] = {
     {SLOT("slot read before it is filled anew, relaxed CAS"), RELAXED, ACQUIRE, true},
     {SLOT("slot read before it is filled anew, relaxed load"), RELEASE, RELAXED, true},
     {BUFFER("store buffering, release and acquire"), RELEASE, ACQUIRE, true},
+    {BUFFER("store buffering, seq_cst"), SEQ_CST, SEQ_CST, false},
+    {BUFFER("store buffering, seq_cst stores"), SEQ_CST, ACQUIRE, true},
+    {BUFFER("store buffering, seq_cst loads"), RELEASE, SEQ_CST, true},
+    {TWO("store buffering, an exchange on one side", exchange_left, buffer_right, finish_nothing),
+     SEQ_CST, SEQ_CST, false},
+    {TWO("store buffering, an acq_rel exchange", exchange_left, buffer_right, finish_nothing),
+     RELEASE, SEQ_CST, true},
+    {TWO("store buffering, a barrier on one side for both", barrier_left, buffer_right,
+         finish_nothing),
+     RELAXED, RELAXED, false},
+    {TWO("seq_cst store and load with relaxed ones between", bypass_writer, bypass_reader,
+         finish_nothing),
+     RELAXED, RELAXED, true},
+    {{"independent reads of independent writes, seq_cst",
+      setup,
+      {write_x, write_y, read_x_then_y, read_y_then_x},
+      finish_nothing},
+     SEQ_CST,
+     SEQ_CST,
+     false},
+    {{"independent reads of independent writes, acquire",
+      setup,
+      {write_x, write_y, read_x_then_y, read_y_then_x},
+      finish_nothing},
+     RELEASE,
+     ACQUIRE,
+     true},
+    {{"Z6.U", setup, {z6_left, z6_middle, z6_right}, finish_nothing}, SEQ_CST, SEQ_CST, true},
+    {TWO("two writes each, release", write_x_1_y_2, write_y_1_x_2, finish_both_1), RELEASE, RELAXED,
+     true},
+    {TWO("two writes each, seq_cst", write_x_1_y_2, write_y_1_x_2, finish_both_1), SEQ_CST, RELAXED,
+     false},
+    {{"additions are atomic", setup, {add_one, add_one, overwrite}, finish_sum},
+     RELAXED,
+     RELAXED,
+     false},
+    {TWO("payload handed over", payload_writer, payload_reader, finish_nothing), RELEASE, ACQUIRE,
+     false},
+    {TWO("payload handed over, relaxed", payload_writer, payload_reader, finish_nothing), RELAXED,
+     ACQUIRE, true},
+    {TWO("additions under a lock", locked_add, locked_add, finish_two), RELAXED, RELAXED, false},
+    {TWO("a wake-up that comes", write_x, waiter, finish_nothing), RELAXED, RELAXED, false},
+    {TWO("a wake-up that does not come", write_y, waiter, finish_nothing), RELAXED, RELAXED, true},
 };
 
 int main(void)
@@ -175,7 +367,7 @@ int main(void)
     for (unsigned i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
         store_order = tests[i].store_order;
         load_order = tests[i].load_order;
-        struct model_result r = model_explore(&tests[i].scenario, 0, false);
+        struct model_result r = model_explore(&tests[i].scenario, NULL, false);
         bool is_right = r.is_bug == tests[i].is_allowed && !r.is_cut_short;
         printf("%-52s %s%s\n", tests[i].scenario.name, r.is_bug ? "allowed" : "forbidden",
                is_right ? "" : "  WRONG");

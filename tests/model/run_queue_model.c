@@ -1,11 +1,9 @@
 /*
  * tests/model/run_queue_model.c - explores core/run_queue.c, the file itself, with a small ring.
  *
- * Build: run_queue.c, this file and explorer.c with -DSKUA_RUN_QUEUE_SIZE=4 -DSKUA_DEBUG, all with
- * -include model_atomics.h (see there). Run without arguments: every scenario must be free of bugs
- * and explored to its end; then each labelled operation is weakened to relaxed, one at a time, and
- * some scenario must show a bug. With an argument, the execution behind each bug is printed, last
- * step first.
+ * Build: run_queue.c, this file, explorer.c, memory.c and mutants.c with -DSKUA_RUN_QUEUE_SIZE=4
+ * -DSKUA_DEBUG, all with -include model_atomics.h (see there). For what it does, and its arguments,
+ * see mutants.h.
  *
  * Thread 0 owns queues[0], thread 1 queues[1], thread 2 queues[2]. The indices start just below
  * 2^64, so every scenario wraps them, and the ring of four wraps in most.
@@ -13,8 +11,8 @@
 #include "core/run_queue.h"
 #include "explorer.h"
 #include "model_atomics.h"
+#include "mutants.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define QUEUES 3u
@@ -277,59 +275,10 @@ static const struct model_scenario scenarios[] = {
      finish},
 };
 
-#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
-
-static unsigned explore_all(void)
-{
-    unsigned bad = 0;
-
-    for (unsigned i = 0; i < SCENARIOS; i++) {
-        struct model_result r = model_explore(&scenarios[i], 0, true);
-        bool is_good = !r.is_bug && !r.is_cut_short && r.end_count > 0;
-        printf("%-45s %8llu states %5llu ends  %s\n", scenarios[i].name,
-               (unsigned long long)r.state_count, (unsigned long long)r.end_count,
-               r.is_bug  ? r.bug
-               : is_good ? "ok"
-                         : "not explored to the end");
-        fflush(stdout);
-        bad += !is_good;
-    }
-    return bad;
-}
-
-static bool is_found(const struct model_site *site, bool trace)
-{
-    bool is_any = false;
-
-    for (unsigned i = 0; i < SCENARIOS; i++) {
-        struct model_result r = model_explore(&scenarios[i], site->line, trace);
-        if (!r.is_bug)
-            continue;
-        printf("%s:%u relaxed: %s: %s\n", site->function, site->line, scenarios[i].name, r.bug);
-        is_any = true;
-        if (!trace)
-            break;
-    }
-    if (!is_any)
-        printf("%s:%u relaxed: NOT FOUND; the order is not needed or a scenario is missing\n",
-               site->function, site->line);
-    fflush(stdout);
-    return is_any;
-}
-
 int main(int argc, char **argv)
 {
-    const struct model_site *sites;
-    unsigned bad = explore_all();
-    unsigned count = model_sites(&sites);
+    static const struct model_suite suite = {
+        .scenarios = scenarios, .scenario_count = MODEL_COUNT(scenarios), .site_count = LABELS};
 
-    (void)argv;
-    if (count != LABELS) {
-        printf("%u ordered operations were reached, %u are labelled\n", count, LABELS);
-        bad++;
-    }
-    for (unsigned i = 0; i < count; i++)
-        bad += !is_found(&sites[i], argc > 1);
-    printf("%s\n", bad == 0 ? "ok" : "FAILED");
-    return bad == 0 ? 0 : 1;
+    return model_main(&suite, argc, argv);
 }
