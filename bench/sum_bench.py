@@ -2,7 +2,7 @@
 """skua-sum against find, xargs and the usual programs, over a tree of 20,000 files.
 
 Usage: sum_bench.py --skua-sum PATH --tools DIR [--runs N] [--workers N] [--size FILES] [--tree DIR]
-                    [--no-cold] [--json]
+                    [--hash-only PATH] [--no-cold] [--json]
        sum_bench.py --clean [--tree DIR]
 
 The tree is made once, from a fixed seed: --size files (default 20,000) of 1 KiB to 1 MiB, evenly
@@ -12,9 +12,10 @@ $TMPDIR or /var/tmp, skua-sum-bench); --clean removes it.
 Cases: sha256/hot and blake2b/hot with everything in the page cache; sha256/cold after the kernel
 was told to drop it (root only; skipped by name otherwise). Programs take turns. Each run's list of
 checksums is compared with that of coreutils: a wrong one ends the benchmark with status 1.
-"hash alone" is what the digests of as many bytes need from memory, on as many threads.
+"hash alone" is what the digests of as many bytes need from memory, on as many threads; it takes
+part if --hash-only names the program, which is built from peers/hash_only.
 
---tools is where the build has put bench_measure and hash_only.
+--tools is where the build has put bench_measure.
 """
 
 import argparse
@@ -128,14 +129,16 @@ def programs(options, files, algorithm):
     jobs = str(options.workers)
     sum_command = [options.skua_sum, "-a", algorithm, "-j", jobs, "--no-progress", "-r", files]
     sizes = os.path.join(options.tree, "sizes")
-    return [
+    found = [
         # The first one's output is what the others are compared with.
         Program(f"xargs {tool}", xargs(files, jobs, tool), same_lines),
         Program("skua-sum", sum_command, same_lines),
         Program("xargs openssl", xargs(files, jobs, f"openssl dgst -r -{openssl}"),
                 same_characters),
-        Program("hash alone", [os.path.join(options.tools, "hash_only"), evp, jobs, sizes], None),
     ]
+    if options.hash_only:
+        found.append(Program("hash alone", [options.hash_only, evp, jobs, sizes], None))
+    return found
 
 
 def run(options, program, output):
@@ -240,6 +243,7 @@ def main():
     parser = argparse.ArgumentParser(description="skua-sum against find, xargs and sha256sum")
     parser.add_argument("--skua-sum")
     parser.add_argument("--tools")
+    parser.add_argument("--hash-only")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", type=int, default=20000)

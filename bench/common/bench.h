@@ -6,7 +6,8 @@
  * their median, p95 and minimum. A program repeats its runs in one process (--runs) after one that
  * is not reported; tools/bench_run starts the programs in turns.
  *
- * A wrong result ends the program with status 1: bench_check(). Plain C without Skua: peers use it.
+ * A wrong result ends the program with status 1: bench_check(). Plain C without Skua, which
+ * C++ can include: peers use it.
  */
 #ifndef SKUA_BENCH_H
 #define SKUA_BENCH_H
@@ -14,6 +15,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The command line. Constant after bench_parse(). */
 struct bench_options {
@@ -48,7 +53,8 @@ uint64_t bench_cpu_now(void);
 void bench_check(struct bench_options *options, const char *what, uint64_t got, uint64_t expected);
 
 /* Ends the program with status 1 and a line that says why. */
-_Noreturn void bench_fail(const struct bench_options *options, const char *what, long code);
+__attribute__((noreturn)) void bench_fail(const struct bench_options *options, const char *what,
+                                          long code);
 
 /* What a line says: the case, what was measured, the unit: e.g. "all", "time", "ns/task". */
 struct bench_label {
@@ -69,5 +75,9 @@ void bench_skip(const struct bench_options *options, const char *name, const cha
 
 /* The next number of a xorshift generator; *@state must not be 0. The same on every machine. */
 uint64_t bench_random(uint64_t *state);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* SKUA_BENCH_H */

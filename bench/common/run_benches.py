@@ -1,376 +1,367 @@
 #!/usr/bin/env python3
-"""Runs the benchmarks and their peers in turns, writes JSON lines, prints tables. See README.md.
+"""Installs, builds and runs the benchmarks and their peers in turns, and reports. See README.md.
 
-tools/bench_run builds everything and then starts this; its --help describes the options.
-
-For each benchmark and number of workers there are --runs rounds; in a round every program makes one
-run, in a process of its own, in an order that is turned round from round to round. Each line a
-program prints is written to the output file as it came, with the round and the machine's load;
-after them stands one line with "summary" for each thing measured, which the tables are made from.
+tools/bench_run starts this. The parts: arena_table (what is compared), arena_setup (installing and
+building), arena_machine (the first line), arena_run (running), arena_report (tables).
 """
 
 import argparse
-import json
 import os
+import shlex
 import shutil
-import statistics
-import subprocess
+import signal
 import sys
-import time
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-HIGHER_IS_BETTER = {"ops/s", "MB/s"}
-DEADLINE_S = 1800
-SUM_FILES = 20000
-KEY = ("bench", "case", "metric", "by", "workers")
+import arena_machine
+import arena_report
+import arena_run
+import arena_setup
+import arena_table
+from arena_setup import say
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+USAGE = """\
+usage: tools/bench_run [-o FILE] [-m FILE] [--only NAME]... [--peers LIST] [--runs N]
+                       [--workers LIST] [--quick] [--no-cold] [--deadline S] [--build DIR]
+                       [--no-install] [--no-build] [--build-only] [--list] [--clean] [--help]
+
+Installs the Debian packages that are missing, builds the preset release with the benchmarks and
+every peer in bench/peers with the same flags, runs each benchmark and its peers interleaved and on
+the same CPUs, and prints one Markdown table for each benchmark. Every run is a line of JSON in
+FILE, after a line that describes the machine; so is every median. A peer that cannot be had here is
+named with the reason. Takes an hour or two; nothing else should run on the machine meanwhile.
+
+  -o FILE         where the lines go (default bench-results.jsonl; replaced)
+  -m FILE         where the report in Markdown goes (default: beside the lines, ending in .md)
+  --only NAME     only this benchmark; may be given more than once, or a list with commas
+  --peers LIST    only these peers, by their folder's or their shown name, with commas; none: Skua
+                  alone
+  --runs N        runs of each program (default 7)
+  --workers LIST  numbers of worker threads (default 1,2); programs are bound to as many CPUs
+  --quick         small sizes and two runs: shows that everything works, measures nothing
+  --no-cold       do not drop the page cache for sum
+  --deadline S    end a program that runs for more than S seconds (default 600)
+  --build DIR     where to build (default build/release)
+  --no-install    install nothing
+  --no-build      build nothing: run what DIR has
+  --build-only    install and build, and run nothing
+  --list          shows the benchmarks and the peers, with what is missing here, and ends
+  --clean         removes the data files of earlier runs, and ends
+  --arena DIR     where workloads.json and peers/ are (default bench; for tests)
+
+Exit codes: 0 every program ran and its results were right and the same, 1 something failed (the
+others ran all the same), 2 usage or a faulty peer.json, 130 interrupted by Ctrl-C, 143 by SIGTERM
+(what was measured until then is kept).
+"""
 
 
-def say(text):
-    print(f"bench_run: {text}", file=sys.stderr, flush=True)
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, which end the run as SIGINT does."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.status = 128 + number
+
+
+def on_signal(number, _):
+    raise Interrupted(number)
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        print(f"tools/bench_run: {message}\n{USAGE}", file=sys.stderr, end="")
+        sys.exit(2)
+
+
+def parse_arguments():
+    parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-o", dest="output", default="bench-results.jsonl")
+    parser.add_argument("-m", dest="markdown")
+    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--peers")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--deadline", type=float)
+    parser.add_argument("--build", default=os.path.join(TOP, "build", "release"))
+    parser.add_argument("--arena", default=os.path.join(TOP, "bench"))
+    for name in ("quick", "no-cold", "no-install", "no-build", "build-only", "list", "clean"):
+        parser.add_argument("--" + name, action="store_true")
+    options = parser.parse_args()
+    if options.help:
+        print(USAGE, end="")
+        sys.exit(0)
+    check_arguments(parser, options)
+    return options
+
+
+def check_arguments(parser, options):
+    try:
+        options.workers = sorted({int(part) for part in options.workers.split(",")})
+    except ValueError:
+        parser.error("--workers is a list of numbers, for example 1,2")
+    if options.runs < 1 or options.workers[0] < 1 or options.workers[-1] > 256:
+        parser.error("--runs and --workers are at least 1, --workers at most 256")
+    if options.deadline is not None and not 0 < options.deadline < 1e6:
+        parser.error("--deadline is a number of seconds")
+    for name in ("output", "build", "arena"):
+        if not getattr(options, name):
+            parser.error("a file or folder without a name")
+    if options.quick:
+        options.runs = min(options.runs, 2)
+    options.only = [name for part in options.only for name in part.split(",")]
+    options.build = os.path.abspath(options.build)
+    options.arena = os.path.abspath(options.arena)
+    options.scratch = os.path.join(os.environ.get("TMPDIR") or options.build, "bench-data")
+    options.markdown = options.markdown or os.path.splitext(options.output)[0] + ".md"
+    if os.path.abspath(options.markdown) == os.path.abspath(options.output):
+        parser.error("the lines and the report cannot be one file")
+    options.command = shlex.join(["tools/bench_run", *sys.argv[1:]])
+
+
+def fail_usage(lines):
+    for line in lines:
+        say(line)
+    sys.exit(2)
+
+
+def choose_peers(options, peers, faults):
+    """The peers that were asked for, in order; ends the program if one of them is faulty."""
+    asked = set(peers)
+    if options.peers is not None:
+        asked, unknown = set(), []
+        for name in options.peers.split(","):
+            found = {library for library, peer in peers.items()
+                     if name == library or (peer is not None and name == peer.name)}
+            asked |= found
+            unknown += [name] if not found and name != "none" else []
+        if unknown:
+            fail_usage([f"no peer '{name}'; there are {', '.join(peers)}" for name in unknown])
+    for library, lines in faults.items():
+        if library not in asked and not options.list:
+            say(f"{lines[0]} (not asked for)")
+    wrong = [line for library, lines in faults.items() if library in asked for line in lines]
+    if wrong and not options.list:
+        fail_usage(wrong)
+    return [peer for library, peer in peers.items() if library in asked and peer is not None]
+
+
+def load(options):
+    """(table, workloads, peers) as asked for."""
+    table, faults = arena_table.load_workloads(os.path.join(options.arena, "workloads.json"))
+    if table is None:
+        fail_usage(faults)
+    unknown = [name for name in options.only if name not in table.names()]
+    if unknown:
+        fail_usage([f"no benchmark '{name}'; there are {', '.join(table.names())}"
+                    for name in unknown])
+    workloads = [workload for workload in table.workloads
+                 if not options.only or workload.name in options.only]
+    peers, faults = arena_table.load_peers(os.path.join(options.arena, "peers"), table.names())
+    peers = choose_peers(options, peers, faults)
+    names = {workload.name for workload in workloads}
+    peers = [peer for peer in peers if names & set(peer.workloads())]
+    return table, workloads, peers, [line for lines in faults.values() for line in lines]
 
 
 # ---- what is run ---------------------------------------------------------------------------------
 
 
-class Program:
-    """One competitor in a benchmark. Its command gets --workers, --size, --runs 1 and so on."""
-
-    def __init__(self, by, command, size, workers=None, warmup=1, missing=None, extra=()):
-        self.by, self.command, self.size, self.warmup = by, command, size, warmup
-        self.only_workers = workers  # runs only where that many are asked for; None: everywhere
-        self.missing = missing  # why it cannot run, or None
-        self.extra = list(extra)
-
-    def arguments(self, options, workers):
-        size = max(1, self.size // 100) if options.quick else self.size
-        return self.command + [
-            "--json", "--runs", "1", "--warmup", str(self.warmup), "--workers", str(workers),
-            "--size", str(size),
-        ] + self.extra
+def own_missing(options, program, broken):
+    """(missing, broken) of one of Skua's own programs."""
+    source = os.path.join(options.arena, program + ".c")
+    if program in broken:
+        return None, broken[program]
+    if os.path.exists(os.path.join(options.build, "bench", program)):
+        return None, None
+    return ("not built" if os.path.exists(source) else f"no {program}.c"), None
 
 
-class Fixed(Program):
-    """A program with a command line of its own, which repeats by itself or prints one line."""
-
-    def arguments(self, options, workers):
-        return self.command
-
-
-def memory_missing(gib):
-    """Why a benchmark that needs so much memory cannot run, or None."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("MemAvailable:"):
-                have = int(line.split()[1]) / 2**20
-                return None if have >= gib else f"needs {gib} GiB of memory, {have:.1f} are free"
-    return None
+def own_programs(options, workload, broken):
+    """Skua's own program of a workload, or more than one of those about the inside."""
+    program = workload.name + "_bench"
+    if workload.no_skua:
+        return [arena_run.Program("skua", [], missing=workload.no_skua)]
+    missing, why = own_missing(options, program, broken)
+    path = os.path.join(options.build, "bench", program)
+    if workload.form == "program":
+        return [arena_run.Program("skua", [path], missing=missing, broken=why, baselines=None)]
+    lists = workload.quick_arguments if options.quick else workload.arguments
+    return [arena_run.Program(" ".join(["skua", *args]), [path], args=args, workers=[1],
+                              missing=missing, broken=why, baselines=None, common=False)
+            for args in lists]
 
 
-def plan(options):
-    """The benchmarks in order: (name, programs)."""
-
-    def built(name):
-        return os.path.join(options.build, "bench", name)
-
-    def absent(path, what):
-        return None if os.path.exists(path) else what
-
-    python = sys.executable or "python3"
-    asyncio = [python, os.path.join(HERE, "peers/asyncio/asyncio_bench.py")]
-    go_program, no_go = built("go_bench"), absent(built("go_bench"), "no Go compiler (golang-go)")
-    no_libuv = absent(built("offload_libuv"), "no libuv (libuv1-dev)")
-    no_fio = None if shutil.which("fio") else "no fio (fio)"
-    little = None if options.quick else memory_missing(8)
-    data = ["--file", os.path.join(options.scratch, "skua-read-bench.data")]
-
-    def go(bench, warmup=1, missing=None):
-        command = [go_program, "--bench", bench]
-        return Program("go", command, 1000000, warmup=warmup, missing=no_go or missing)
-
-    def python_peer(bench, size):
-        return Program("asyncio", asyncio + ["--bench", bench], size, workers=1, warmup=0)
-
-    count = "1000" if options.quick else "100000"
-    files = 200 if options.quick else SUM_FILES
-    idle = ["--seconds", "1" if options.quick else "5"]
-    return [
-        ("switch", [
-            Fixed("2 contexts", [built("switch_bench"), "2"], 0, workers=1),
-            Fixed("1000 contexts", [built("switch_bench"), "1000"], 0, workers=1),
-        ]),
-        ("stack", [Fixed("skua", [built("stack_bench"), count, "1"], 0, workers=1)]),
-        ("spawn", [
-            Program("skua", [built("spawn_bench")], 1000000, missing=little),
-            go("spawn", missing=little), python_peer("spawn", 100000),
-        ]),
-        ("yield", [
-            Program("skua", [built("yield_bench")], 1000000), go("yield"),
-            python_peer("yield", 100000),
-        ]),
-        ("parked", [
-            Program("skua", [built("parked_bench")], 1000000, warmup=0, missing=little),
-            go("parked", warmup=0, missing=little),
-        ]),
-        ("wake", [Program("skua", [built("wake_bench")], 1000, warmup=0, extra=idle)]),
-        ("offload", [
-            Program("skua", [built("offload_bench")], 10000),
-            Program("libuv", [built("offload_libuv")], 10000, workers=1, missing=no_libuv),
-            python_peer("offload", 5000),
-        ]),
-        ("read", [
-            Program("skua", [built("read_bench")], 100000, warmup=0, extra=data),
-            Program("raw io_uring", [built("read_raw_uring")], 100000, warmup=0, extra=data),
-            Program("pread", [built("read_pread")], 100000, warmup=0,
-                    extra=data + ["--case", "hot/"]),
-            Program("fio", [python, os.path.join(HERE, "peers/fio/read_fio.py")],
-                    100000, warmup=0, missing=no_fio, extra=data),
-        ]),
-        ("sum", [
-            Fixed("skua-sum and all", [
-                python, os.path.join(HERE, "sum_bench.py"), "--json", "--runs", str(options.runs),
-                "--workers", str(max(options.workers)), "--size", str(files),
-                "--tree", os.path.join(options.scratch, "skua-sum-bench"),
-                "--skua-sum", os.path.join(options.build, "tools", "skua-sum"),
-                "--tools", os.path.join(options.build, "bench"),
-            ] + (["--no-cold"] if options.no_cold or options.quick else []), 0,
-                workers=max(options.workers),
-                missing=absent(os.path.join(options.build, "tools", "skua-sum"), "no skua-sum")
-                or absent(built("hash_only"), "no OpenSSL (libssl-dev)")),
-        ]),
-    ]
+def driver_program(options, workload, units, broken):
+    """sum_bench.py, which starts all programs of the workload sum itself."""
+    top_workers = max(options.workers)
+    size = workload.size_for(options.quick)
+    skua_sum = os.path.join(options.build, "tools", "skua-sum")
+    missing = next((name for name in arena_setup.HELPERS if name in broken), None)
+    if not os.path.exists(skua_sum):
+        missing = "skua-sum"
+    args = ["--json", "--runs", str(options.runs), "--workers", str(top_workers),
+            "--size", str(size), "--tree", os.path.join(options.scratch, "skua-sum-bench"),
+            "--skua-sum", skua_sum, "--tools", os.path.join(options.build, "bench")]
+    for unit in units:
+        for bench in unit.peer.benches:
+            if bench["bench"] == workload.name and bench["program"] in unit.built:
+                args += ["--hash-only", unit.built[bench["program"]][-1]]
+    if options.no_cold or options.quick:
+        args.append("--no-cold")
+    command = [sys.executable, os.path.join(options.arena, workload.name + "_bench.py")]
+    return arena_run.Program("skua-sum and all", command, args=args, common=False,
+                             workers=[top_workers], missing=missing and f"no {missing}",
+                             baselines=[unit.name for unit in units if unit.peer.baseline])
 
 
-# ---- running -------------------------------------------------------------------------------------
+def peer_program(unit, bench):
+    env = {**unit.env, **bench.get("env", {})}
+    return arena_run.Program(
+        unit.name, unit.built.get(bench["program"], []), printed=unit.peer.name,
+        baselines=[unit.name] if unit.peer.baseline else [],
+        workers=bench.get("workers"), size=bench.get("size"), warmup=bench.get("warmup"),
+        missing=unit.missing, broken=unit.broken.get(bench["program"]), env=env,
+        args=bench.get("args", []))
 
 
-def flatten(line):
-    """The lines of switch_bench and stack_bench, which say more than one thing, in common form."""
-    if "case" in line:
-        return [line]
-    common = {name: line[name] for name in ("bench", "kernel", "compiler") if name in line}
-    common.update({"by": "skua", "workers": 1, "run": 0, "cpus": os.cpu_count()})
-    common["commit"] = os.environ.get("SKUA_BENCH_COMMIT", "unknown")
-    if line["bench"] == "switch":
-        case = f"{line['contexts']} contexts"
-        common.update({"case": case, "metric": "time", "unit": "ns/switch", "samples": 101})
-        return [{**common, **{name: line[name] for name in ("median", "p95", "min")}}]
-    lines = []
-    for name, value in line.items():
-        unit = next((unit for unit in ("ns", "bytes") if name.endswith("_" + unit)), None)
-        if unit is None:
+def plan(options, workloads, units, broken):
+    """[(workload, programs)]; what comes later has none."""
+    found = []
+    for workload in workloads:
+        if workload.later:
             continue
-        values = value if isinstance(value, dict) else dict.fromkeys(("median", "p95", "min"),
-                                                                     value)
-        case = name[: -len(unit) - 1]
-        lines.append({**common, "case": case, "metric": "each", "unit": unit + "/stack",
-                      "samples": 1, **values})
-    return lines
+        if workload.form == "driver":
+            programs = [driver_program(options, workload, units, broken)]
+        else:
+            programs = own_programs(options, workload, broken)
+        for unit in units:
+            for bench in unit.peer.benches:
+                if bench["bench"] != workload.name:
+                    continue
+                if not bench.get("driven"):
+                    programs.append(peer_program(unit, bench))
+                elif unit.missing or bench["program"] in unit.broken:
+                    # To be named; its driver goes on without it.
+                    programs.append(peer_program(unit, bench))
+        found.append((workload, programs))
+    return found
 
 
-class Session:
-    """The output file, the lines so far, and what went wrong."""
+# ---- the phases ----------------------------------------------------------------------------------
 
-    def __init__(self, options, output):
-        self.options, self.output = options, output
-        self.lines, self.notes, self.failures = [], [], []
 
-    def write(self, line):
-        self.output.write(json.dumps(line) + "\n")
-        self.output.flush()
+def list_all(workloads, peers, faults, build):
+    """--list: what there is, and what is missing here."""
+    rows = []
+    for workload in workloads:
+        by = [unit.name for peer in peers for unit in peer.units
+              if workload.name in peer.workloads()]
+        state = workload.later or workload.no_skua or ""
+        rows.append([workload.name, f"{workload.size:,}" if workload.size else "", workload.unit,
+                     ", ".join(by), state])
+    print("\n".join(arena_report.table(["benchmark", "size", "unit", "peers", ""], rows, {1})))
+    rows = []
+    for unit in (unit for peer in peers for unit in peer.units):
+        arena_setup.find_missing(unit, build)
+        state = f"missing: {unit.missing}" if unit.missing else "there"
+        rows.append([unit.name, f"peers/{unit.peer.library}", ", ".join(unit.peer.workloads()),
+                     state])
+    if rows:
+        print("\n" + "\n".join(arena_report.table(["peer", "folder", "benchmarks", "state"], rows,
+                                                  set())))
+    for line in faults:
+        print(f"\nfaulty: {line}")
 
-    def note(self, text):
-        if text not in self.notes:
-            self.notes.append(text)
 
-    def fail(self, text):
-        self.failures.append(text)
-        say(f"FAILED: {text}")
-
-    def run(self, bench, program, workers, round_number):
-        """One process. False if it failed."""
-        name = f"{bench}: {program.by}, {workers} worker(s)"
-        load = os.getloadavg()[0]
+def set_up(options, workloads, units):
+    """Installs and builds. {own program: why it was not built}, or None if nothing can be run."""
+    if not options.no_install:
+        problem = arena_setup.install_all(TOP, units)
+        if problem:
+            say(f"going on without packages that Skua is built with: {problem}")
+    builder = arena_setup.Builder(TOP, options.build, os.path.join(TOP, "bench"))
+    broken = {}
+    if not options.no_build:
+        say(f"building {options.build}")
+        own = [workload.name + "_bench" for workload in workloads
+               if workload.form != "driver" and
+               os.path.exists(os.path.join(options.arena, workload.name + "_bench.c"))]
         try:
-            done = subprocess.run(program.arguments(self.options, workers), timeout=DEADLINE_S,
-                                  stdout=subprocess.PIPE, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            self.fail(f"{name}: {error}")
-            return False
-        if done.returncode != 0:
-            self.fail(f"{name}: status {done.returncode}")
-            return False
+            broken = builder.build_skua(own + arena_setup.HELPERS)
+        except arena_setup.Failed as error:
+            say(f"failed: the build: {error}; see {builder.log_path}")
+            return None
+        for name, why in broken.items():
+            say(f"{name} does not build: {why}; see {builder.log_path}")
+    for unit in units:
+        arena_setup.find_missing(unit, options.build)
+        if unit.missing:
+            say(f"{unit.name} is missing: {unit.missing}")
+    arena_setup.build_peers(builder, units, not options.no_build)
+    return broken
+
+
+def measure(options, table, todo, units, commit):
+    """Runs everything, writes both files, prints the tables. The exit code."""
+    machine = arena_machine.describe(options, table, units, commit)
+    status = None
+    with open(options.output, "w", encoding="ascii") as output:
+        session = arena_run.Session(options, output, commit)
+        session.write(machine)
         try:
-            lines = [json.loads(text) for text in done.stdout.splitlines()]
-        except ValueError as error:
-            self.fail(f"{name}: a line is not JSON: {error}")
-            return False
-        for line in (flat for line in lines for flat in flatten(line)):
-            line.update({"round": round_number, "load": load})
-            if self.options.quick:
-                line["quick"] = True
-            self.write(line)
-            if "skipped" in line:
-                self.note(f"{bench}: {line['case']} by {line['by']}: skipped: {line['skipped']}")
-            else:
-                self.lines.append(line)
-        return True
-
-    def run_bench(self, bench, programs, workers):
-        able = []
-        for program in programs:
-            if program.only_workers not in (None, workers):
-                if program.only_workers not in self.options.workers:
-                    self.note(f"{bench}: {program.by}: not run: it has "
-                              f"{program.only_workers} worker(s), which --workers leaves out")
-                continue
-            if program.missing:
-                self.note(f"{bench}: {program.by}: not run: {program.missing}")
-                self.write({"bench": bench, "by": program.by, "workers": workers,
-                            "commit": os.environ.get("SKUA_BENCH_COMMIT", "unknown"),
-                            "skipped": program.missing})
-            else:
-                able.append(program)
-        if not able:
-            return
-        start = time.monotonic()
-        # sum_bench.py takes its own turns.
-        rounds = 1 if bench == "sum" else self.options.runs
-        for round_number in range(rounds):
-            order = able if round_number % 2 == 0 else able[::-1]
-            for program in order:
-                if not self.run(bench, program, workers, round_number):
-                    able = [other for other in able if other is not program]
-        say(f"{bench}, {workers} worker(s): {time.monotonic() - start:.0f} s")
-
-
-# ---- results -------------------------------------------------------------------------------------
-
-
-def summarise(lines):
-    """One line for each thing measured: medians over the runs. In the order of appearance."""
-    groups = {}
-    for line in lines:
-        groups.setdefault(tuple(line[name] for name in KEY), []).append(line)
-    summaries = []
-    for group in groups.values():
-        medians = sorted(line["median"] for line in group)
-        many = group[0]["samples"] > 1
-        tails = sorted(line["p95"] for line in group)
-        kept = {name: value for name, value in group[-1].items()
-                if name not in ("run", "round", "checksum", "load")}
-        summaries.append({
-            **kept, "summary": True, "runs": len(group), "median": statistics.median(medians),
-            # Of runs with many samples the middle p95; else the p95 of the runs.
-            "p95": statistics.median(tails) if many else medians[(len(group) * 95 - 1) // 100],
-            "min": min(line["min"] for line in group),
-        })
-    return summaries
-
-
-def number(value):
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def ahead(line, summaries):
-    """How many times better Skua is than this line; empty for Skua's own lines."""
-    if line["by"].startswith("skua"):
-        return ""
-    same = [other for other in summaries if other["by"].startswith("skua") and
-            all(other[name] == line[name] for name in ("bench", "case", "metric", "workers"))]
-    if not same or not line["median"] or not same[0]["median"]:
-        return ""
-    ratio = line["median"] / same[0]["median"]
-    return f"{1 / ratio if line['unit'] in HIGHER_IS_BETTER else ratio:.2f}"
-
-
-def print_table(bench, summaries):
-    head = ["case", "what", "by", "workers", "median", "p95", "min", "unit", "runs", "skua ahead"]
-    rows = [head]
-    ordered = sorted((line for line in summaries if line["bench"] == bench),
-                     key=lambda line: line["workers"])
-    cases = list(dict.fromkeys((line["case"], line["metric"]) for line in ordered))
-    for case in cases:
-        for line in ordered:
-            if (line["case"], line["metric"]) == case:
-                rows.append([line["case"], line["metric"], line["by"], str(line["workers"]),
-                             number(line["median"]), number(line["p95"]), number(line["min"]),
-                             line["unit"], str(line["runs"]), ahead(line, summaries)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    right = {3, 4, 5, 6, 8, 9}
-
-    def text(row):
-        cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
-                 for i, cell in enumerate(row)]
-        return "| " + " | ".join(cells) + " |"
-
-    print(f"\n### {bench}\n")
-    print(text(rows[0]))
-    print("|" + "|".join("-" * (width + 1) + (":" if i in right else "-")
-                         for i, width in enumerate(widths)) + "|")
-    for row in rows[1:]:
-        print(text(row))
-
-
-def print_results(options, session, summaries):
-    commit = os.environ.get("SKUA_BENCH_COMMIT", "unknown")
-    print(f"\nCommit {commit}, Linux {os.uname().release}, {os.uname().machine}, "
-          f"{os.cpu_count()} CPUs, medians of {options.runs} interleaved runs."
-          + (" A quick run: these figures mean nothing." if options.quick else ""))
-    for bench in dict.fromkeys(line["bench"] for line in summaries):
-        print_table(bench, summaries)
-    if session.notes or session.failures:
-        print()
-    for text in session.notes:
-        print(f"- {text}")
-    for text in session.failures:
-        print(f"- FAILED: {text}")
-
-
-def parse_arguments():
-    parser = argparse.ArgumentParser(prog="bench_run", description="Runs Skua's benchmarks.")
-    parser.add_argument("-o", "--output", default="bench-results.jsonl")
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--workers", default="1,2")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--no-cold", action="store_true")
-    parser.add_argument("--build", required=True)
-    parser.add_argument("--scratch", required=True)
-    options = parser.parse_args()
-    try:
-        options.workers = sorted({int(part) for part in options.workers.split(",")})
-    except ValueError:
-        parser.error("--workers is a list of numbers, for example 1,2")
-    if options.runs < 1 or options.workers[0] < 1:
-        parser.error("--runs and --workers are at least 1")
-    if options.quick:
-        options.runs = min(options.runs, 2)
-    return options
+            session.run_all(todo)
+        except KeyboardInterrupt as error:
+            status = getattr(error, "status", 130)
+            session.note("interrupted: runs that had not ended are not in these figures")
+        summaries = arena_report.summarise(session.lines)
+        for line in summaries:
+            session.write(line)
+    with open(options.markdown, "w", encoding="utf-8") as file:
+        file.write("\n".join(arena_report.report_lines(machine, session, summaries)))
+    print("\n".join(arena_report.result_lines(machine, session, summaries)), flush=True)
+    say(f"lines are in {options.output}, the report in {options.markdown}")
+    if status is not None:
+        say("interrupted")
+        return status
+    return 1 if session.failures else 0
 
 
 def main():
     options = parse_arguments()
+    if options.clean:
+        shutil.rmtree(options.scratch, ignore_errors=True)
+        return 0
+    table, workloads, peers, faults = load(options)
+    if options.list:
+        list_all(workloads, peers, faults, options.build)
+        return 0
+    for path in (options.output, options.markdown):
+        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            fail_usage([f"{path}: no such folder"])
+    units = [unit for peer in peers for unit in peer.units]
+    broken = set_up(options, workloads, units)
+    if broken is None:
+        return 1
+    if options.build_only:
+        return 1 if broken or any(unit.broken for unit in units) else 0
     os.makedirs(options.scratch, exist_ok=True)
-    benches = plan(options)
-    unknown = set(options.only) - {name for name, _ in benches}
-    if unknown:
-        say(f"no such benchmark: {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(name for name, _ in benches)}")
-        sys.exit(2)
-    if os.getloadavg()[0] > 0.5:
-        say(f"the machine is not idle: its load is {os.getloadavg()[0]:.2f}")
-    with open(options.output, "w", encoding="ascii") as output:
-        session = Session(options, output)
-        for bench, programs in benches:
-            if options.only and bench not in options.only:
-                continue
-            for workers in options.workers:
-                session.run_bench(bench, programs, workers)
-        summaries = summarise(session.lines)
-        for line in summaries:
-            session.write(line)
-    print_results(options, session, summaries)
-    sys.exit(1 if session.failures else 0)
+    load_now = os.getloadavg()[0]
+    if load_now > 0.5:
+        say(f"the machine is not idle: its load is {load_now:.2f}")
+    commit = arena_machine.commit_of(TOP)
+    os.environ["SKUA_BENCH_COMMIT"] = commit
+    return measure(options, table, plan(options, workloads, units, broken), units, commit)
 
 
-main()
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGHUP, on_signal)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt as error:
+        say("interrupted")
+        sys.exit(getattr(error, "status", 130))

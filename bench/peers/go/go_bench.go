@@ -1,6 +1,7 @@
-// The benchmarks spawn, yield and parked with goroutines.
+// The benchmarks of Go: spawn, yield and parked here, the others in arena.go and latency.go.
 //
-// Usage: go_bench --bench NAME [--size N] [--runs N] [--warmup N] [--workers N] [--json]
+// Usage: go_bench --bench NAME [--size N] [--runs N] [--warmup N] [--workers N]
+// [--seconds N] [--file PATH] [--json]
 //
 // The cases, units and lines are those of bench/<name>_bench.c; --workers is GOMAXPROCS. A result
 // comes back through a channel with room for one value, as an await would read it. Results are
@@ -15,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sort"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -24,11 +26,13 @@ import (
 const window = 1000
 
 var (
-	bench   = flag.String("bench", "spawn", "spawn, yield or parked")
+	bench   = flag.String("bench", "spawn", "spawn, yield, parked, fib, skynet, channel, timers, mixed or idle")
 	size    = flag.Int("size", 1000000, "tasks, yields or messages")
 	runs    = flag.Int("runs", 7, "runs that are reported")
 	warmup  = flag.Int("warmup", 1, "runs before them")
 	workers = flag.Int("workers", 2, "GOMAXPROCS")
+	seconds = flag.Int("seconds", 2, "of what is measured by time")
+	file    = flag.String("file", "", "data file of mixed")
 	asJSON  = flag.Bool("json", false, "JSON lines")
 	run     int
 )
@@ -48,16 +52,27 @@ func kernel() string {
 	return string(text)
 }
 
-func report(name, metric, unit string, value float64, got, expected int) {
+func check(name string, got, expected int) {
 	if got != expected {
 		fmt.Fprintf(os.Stderr, "go: wrong result: %s is %d, expected %d\n", name, got, expected)
 		os.Exit(1)
 	}
-	if run < 0 {
+}
+
+func report(name, metric, unit string, value float64, got, expected int) {
+	check(name, got, expected)
+	reportSamples("go", name, metric, unit, []float64{value}, got)
+}
+
+// reportSamples prints one line about samples, which it sorts.
+func reportSamples(by, name, metric, unit string, samples []float64, checksum int) {
+	if run < 0 || len(samples) == 0 {
 		return
 	}
+	sort.Float64s(samples)
+	median, p95 := samples[len(samples)/2], samples[(len(samples)*95-1)/100]
 	if !*asJSON {
-		fmt.Printf("%-8s %-20s go %-8s %12.1f %s\n", *bench, name, metric, value, unit)
+		fmt.Printf("%-8s %-20s %-13s %-8s %12.1f %s\n", *bench, name, by, metric, median, unit)
 		return
 	}
 	commit := os.Getenv("SKUA_BENCH_COMMIT")
@@ -65,10 +80,11 @@ func report(name, metric, unit string, value float64, got, expected int) {
 		commit = "unknown"
 	}
 	line, err := json.Marshal(map[string]interface{}{
-		"bench": *bench, "case": name, "by": "go", "commit": commit, "kernel": kernel(),
+		"bench": *bench, "case": name, "by": by, "commit": commit, "kernel": kernel(),
 		"machine": runtime.GOARCH, "compiler": runtime.Version(), "cpus": runtime.NumCPU(),
 		"workers": *workers, "size": *size, "run": run, "metric": metric, "unit": unit,
-		"samples": 1, "median": value, "p95": value, "min": value, "checksum": got,
+		"samples": len(samples), "median": median, "p95": p95, "min": samples[0],
+		"checksum": checksum,
 	})
 	if err != nil {
 		panic(err)
@@ -229,7 +245,11 @@ func benchParked() {
 func main() {
 	flag.Parse()
 	runtime.GOMAXPROCS(*workers)
-	workload := map[string]func(){"spawn": benchSpawn, "yield": benchYield, "parked": benchParked}
+	workload := map[string]func(){
+		"spawn": benchSpawn, "yield": benchYield, "parked": benchParked,
+		"fib": benchFib, "skynet": benchSkynet, "channel": benchChannel,
+		"timers": benchTimers, "mixed": benchMixed, "idle": benchIdle,
+	}
 	if workload[*bench] == nil {
 		fmt.Fprintln(os.Stderr, "go_bench: unknown benchmark", *bench)
 		os.Exit(2)

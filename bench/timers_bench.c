@@ -1,0 +1,90 @@
+/*
+ * bench/timers_bench.c - a million waits with a deadline, half of which are cancelled.
+ *
+ * Case "armed": --size tasks (default 1 million) sleep until their deadlines; those with an odd
+ * number are cancelled, the others wake up. A timer is a whole task here, with a stack of its own
+ * (about 5 GiB for a million); the timers of other libraries are callbacks. Reported are
+ *   arm      for each timer, until the last task sleeps
+ *   cancel   for each cancelled one, until the last of them has ended
+ *   cpu      of the whole run, for each timer
+ *   late     how long after their deadlines the others woke up: median and p95
+ *
+ * common/bench_timers.h says when the deadlines are. Every timer is checked: it fires once, not too
+ * early, and only if it was not cancelled.
+ */
+#include "common/bench_runtime.h"
+#include "common/bench_timers.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+struct sleeper {
+    struct bench_timers *timers;
+    atomic_size_t *asleep; /* how many sleep, or are about to */
+    size_t index;
+};
+
+static intptr_t sleeping_task(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    /* Relaxed: a count, which orders nothing. */
+    atomic_fetch_add_explicit(sleeper->asleep, 1, memory_order_relaxed);
+    int rc = skua_sleep_until(sleeper->timers->deadlines[sleeper->index]);
+    if (rc == 0)
+        bench_timer_fired(sleeper->timers, sleeper->index);
+    return rc;
+}
+
+static void arm(struct bench_timers *timers, struct sleeper *sleepers, skua_future **futures)
+{
+    atomic_size_t asleep = 0;
+    for (size_t i = 0; i < timers->count; i++) {
+        sleepers[i] = (struct sleeper){.timers = timers, .asleep = &asleep, .index = i};
+        futures[i] = skua_spawn(sleeping_task, &sleepers[i]);
+    }
+    while (atomic_load_explicit(&asleep, memory_order_relaxed) < timers->count)
+        bench_must(timers->options, "skua_yield", skua_yield());
+    timers->armed_ns = bench_now();
+}
+
+static void cancel(struct bench_timers *timers, skua_future **futures)
+{
+    for (size_t i = 1; i < timers->count; i += 2)
+        bench_must(timers->options, "skua_cancel", skua_cancel(futures[i]));
+    for (size_t i = 1; i < timers->count; i += 2) {
+        intptr_t result = skua_await(futures[i]);
+        if (result != -ECANCELED)
+            bench_fail(timers->options, "a cancelled sleep", (long)result);
+    }
+    timers->cancelled_ns = bench_now();
+}
+
+static void run_once(struct bench_options *options)
+{
+    struct sleeper *sleepers = calloc(options->size, sizeof(*sleepers));
+    skua_future **futures = calloc(options->size, sizeof(skua_future *));
+    if (sleepers == NULL || futures == NULL)
+        bench_fail(options, "calloc", -ENOMEM);
+    struct bench_timers timers = bench_timers_begin(options, BENCH_TIMER_TASK_NS);
+    arm(&timers, sleepers, futures);
+    cancel(&timers, futures);
+    for (size_t i = 0; i < timers.count; i += 2)
+        bench_must(options, "a sleep", skua_await(futures[i]));
+    bench_timers_end(&timers);
+    free(sleepers);
+    free(futures);
+}
+
+static intptr_t run_all(void *arg)
+{
+    bench_repeat(arg, run_once);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_options options = bench_defaults("timers", "skua", 1000000);
+    bench_parse(&options, argc, argv);
+    bench_run_task(&options, run_all, &options);
+    return 0;
+}
