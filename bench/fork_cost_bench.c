@@ -5,8 +5,8 @@
  * Cases, all in nanoseconds; --size samples each (default 200). Most need two workers with a CPU
  * each:
  *   alone      a fork and its join, nobody there: "typed" and "plain"; a look at the "clock"
- *   handover   a job is forked, and taken. Reported as "awake", where the thief is looking for work,
- *              and "asleep". "publish": the fork, which publishes the job, and wakes the sleeper;
+ *   handover   a job is forked, and taken. Reported as "awake", where the thief looks for work, and
+ *              "asleep". "publish": the fork, which publishes the job, and wakes the sleeper;
  *              "handover": from the end of that fork to the job's first instruction; "resume": from
  *              the end of the job to its joiner, which waits. "settle": a join that finds its job
  *              done; "takeback": the join of a public job nobody has taken yet
@@ -16,7 +16,7 @@
  *   line       two plain threads that swap a word in turns: a cache line comes from the other core
  *   roof       bytes of memory read by one and by two plain threads at once, GB/s
  *
- * The two workers, and the two threads, are bound to a CPU each: what is asked is what one core does
+ * The two workers, and the two threads, are bound to a CPU each: the question is what one core does
  * to another, not where the kernel puts threads.
  *
  * The clock's own time is in every figure but those of "alone", "look" and "line".
@@ -36,6 +36,7 @@
 #define ASLEEP_NS 600000u /* after so long a worker with nothing to do sleeps */
 #define LOOK_NS 300000u   /* a thief that is woken looks around for SPIN_NS of them */
 #define SPIN_NS 50000.0   /* SPIN_US_DEFAULT in src/sched/options.c */
+#define WORTH_NS 200000u  /* waking a thief was worth it; see BACKOFF in src/sched/fork.h */
 #define GIVE_UP_NS 5000000u
 #define FIB_N 25
 #define CLOCK_LOOKS 100
@@ -250,9 +251,9 @@ struct handover {
 
 /*
  * Hands one job to the thief. It ends when its joiner waits, which goes on where it ended; so the
- * worker that has been left is an awake thief for a while.
+ * worker that has been left is an awake thief for a while. It lasts @least_ns from its fork.
  */
-static struct handover hand_over(void)
+static struct handover hand_over(uint64_t least_ns)
 {
     struct handover seen;
     struct stamp stamp;
@@ -262,6 +263,7 @@ static struct handover hand_over(void)
     (void)skua_fork(&job, stamp_job, &stamp); /* cannot fail with a function */
     seen.forked_ns = bench_now();
     seen.start_ns = wait_for(&stamp.start_ns);
+    wait_until(seen.fork_ns + least_ns);
     set(&stamp.release_ns, bench_now() + PARKED_NS);
     (void)skua_join(&job);
     seen.joined_ns = bench_now();
@@ -284,9 +286,9 @@ static void hand_over_twice(const struct bench_options *options, struct figure *
     uint64_t published_before = published(options);
     uint64_t wakes_before = wakes(options);
     wait_until(bench_now() + ASLEEP_NS);
-    struct handover first = hand_over();
+    struct handover first = hand_over(WORTH_NS);
     wait_until(bench_now() + HOLD_NS);
-    struct handover second = hand_over();
+    struct handover second = hand_over(0);
     /* Not so if nobody had asked, or if the thief was not as it should be. */
     if (published(options) != published_before + 2 || wakes(options) != wakes_before + 1 ||
         first.start_ns == 0 || second.start_ns == 0)
@@ -326,13 +328,17 @@ static void measure_takeback(struct bench_options *options)
     struct figure takeback = figure_create("asleep", "takeback");
     for (size_t i = 0; i < options->size; i++) {
         skua_job job;
+        wait_until(bench_now() + ASLEEP_NS);
+        (void)hand_over(WORTH_NS); /* after one that was not worth it */
+        uint64_t before = published(options);
         uint64_t stolen = counter(options, offsetof(skua_worker_stats, jobs_stolen));
         wait_until(bench_now() + ASLEEP_NS);
         (void)skua_fork(&job, nothing, NULL); /* cannot fail with a function */
         uint64_t start_ns = bench_now();
         (void)skua_join(&job);
         uint64_t end_ns = bench_now();
-        if (counter(options, offsetof(skua_worker_stats, jobs_stolen)) == stolen)
+        if (published(options) > before &&
+            counter(options, offsetof(skua_worker_stats, jobs_stolen)) == stolen)
             add(&takeback, (double)(end_ns - start_ns));
     }
     figure_report(options, &takeback);

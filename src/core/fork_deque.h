@@ -72,7 +72,8 @@
  *        that no head needs to be known.
  *
  * TESTS  tests/unit/core/fork_deque_test.cc, tests/model/fork_deque_model.c (this code under a weak
- *        memory model, each label weakened), tests/stress/fork_stress.c
+ *        memory model, each label weakened; and by GenMC under RC11 and IMM, see there),
+ *        tests/stress/fork_stress.c
  */
 #ifndef SKUA_SRC_FORK_DEQUE_H
 #define SKUA_SRC_FORK_DEQUE_H

@@ -26,6 +26,11 @@
  *          wakes changes word, then (later, when it makes work) loads watcher. All seq_cst: either
  *          the resigning one sees somebody awake and stays, or the awake one sees no watcher and
  *          notifies.
+ *   tests/model/idle_model.c runs idle.c under a weak memory model and finds which seq_cst these
+ *   two need: SLEEP's change of word and look at the inject queue; INJECT's count and load of word;
+ *   WATCH's store and load; AWAKE's last change of word (of skua_idle_search_end(), or of a sleep
+ *   that ended by itself) and load of watcher. The others are seq_cst only because these words are
+ *   easier to reason about so, and none is on a fast path: acq_rel would do.
  */
 #ifndef SKUA_SRC_IDLE_H
 #define SKUA_SRC_IDLE_H

@@ -14,6 +14,8 @@
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 using namespace skua_test;
 
@@ -353,6 +355,40 @@ TEST_F(Shortage, OfEverythingLeavesJobsToTheirForkers)
         EXPECT_EQ(runtime.run(body), 0);
         EXPECT_EQ(outcome.wrong, 0);
     }
+}
+
+/* Thieves need an object to run a job in; without one they must leave it. */
+TEST_F(Shortage, OfObjectsLeavesJobsToTheirForker)
+{
+    Runtime runtime(2);
+    auto body = []() -> intptr_t {
+        std::vector<std::pair<skua_future *, skua_promise *>> held;
+        held.reserve(100000);
+        skua_job first;
+        skua_fork(&first, giveTwo, nullptr); /* a deque is there */
+        skua_join(&first);
+        fault_wrap_arm(FAULT_ANY, 1, true);
+        skua_promise *promise = nullptr;
+        while (skua_future *future = skua_promise_create(&promise))
+            held.emplace_back(future, promise);
+        skua_job jobs[8];
+        intptr_t sum = 0;
+        for (auto &job : jobs)
+            skua_fork(&job, giveTwo, nullptr);
+        uint64_t end = skua_after(10 * SKUA_NS_PER_MS); /* others look in vain */
+        while (skua_now() < end)
+            ;
+        for (auto &job : jobs)
+            sum += skua_join(&job);
+        fault_wrap_disarm();
+        for (auto &pair : held) {
+            skua_promise_set(pair.second, 0);
+            skua_promise_unref(pair.second);
+            skua_future_unref(pair.first);
+        }
+        return sum;
+    };
+    EXPECT_EQ(runtime.run(body), 16);
 }
 
 /* The first fork of each of many tasks finds no deque; later ones do. */

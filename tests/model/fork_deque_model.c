@@ -16,9 +16,10 @@
  *         agents (they have park_model.c); the join of a job that is not the newest.
  *
  * GENMC   fork_deque_genmc.c, the same code without this explorer, was checked with GenMC v0.10.3
- *         (commit c26195b, LLVM 14), --rc11 and --imm, all of its scenarios: no errors. With each
- *         label of core/fork_deque.h weakened to relaxed, or a fence of [claim] left out on either
- *         side, it reports one. For the command see there.
+ *         (commit c26195b, LLVM 14), its scenarios 1 to 7: no errors under --rc11 (68874 complete
+ *         executions, 32 s) and --imm (69126, 81 s). With each label of core/fork_deque.h weakened
+ *         to relaxed, or the fence of [claim] left out on either side, it reports a data race. For
+ *         the command see there.
  */
 #include "core/fork_deque.h"
 #include "explorer.h"

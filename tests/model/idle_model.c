@@ -5,15 +5,15 @@
  * Build: sched/idle.c, this file, explorer.c, memory.c and mutants.c with -DSKUA_DEBUG, all with
  * -include model_atomics.h (see there). For what it does, and its arguments, see mutants.h.
  *
- * Workers look for work and sleep, some of them for ever; others inject work from outside, or make
- * it and then compute without end. A sleep is a wait for the engine's wake. One that has a deadline
- * may end by itself, once in a scenario's life or not at all: what matters is whether anybody is
- * left who will look. In the end nothing may lie in the inject queue while all workers sleep, and
- * nothing in the next slot of one that computes while others sleep and nobody watches.
+ * Workers sleep and look for work, others inject it from outside, or have made some and compute
+ * without end. A sleep is a wait for the engine's wake, perhaps for ever; one with a deadline may
+ * end by itself or go on. What counts is who is left in the end: nothing may lie in the inject
+ * queue while all workers sleep, and nothing in the next slot of a worker that computes while
+ * others sleep and none of them has a deadline.
  *
  * COPIES  What is taken from sched/worker.c (find, search, steal, inject, skua_worker_any_work,
- *         skua_worker_wake_task) and core/inject_queue.c stands here with its orders, without tasks:
- *         queues are counts.
+ *         skua_worker_wake_task) and core/inject_queue.c stands here with its orders, without
+ *         tasks: queues are counts.
  */
 #include "explorer.h"
 #include "model_atomics.h"
@@ -24,7 +24,7 @@
 #include <string.h>
 
 #define WORKERS_MAX 3u
-#define LABELS 20u
+#define LABELS 21u /* 16 in idle.c, 5 in the copies */
 
 static struct skua_runtime runtime;
 static struct skua_worker workers[WORKERS_MAX];
@@ -34,14 +34,15 @@ static _Atomic bool looking[WORKERS_MAX]; /* awake, and not followed any further
 static _Atomic bool timed[WORKERS_MAX];   /* asleep until a deadline; nobody else looks */
 static _Atomic uint32_t injected;         /* the inject queue's count */
 static struct skua_spin inject_lock;
+static unsigned timer_of;                  /* whose next sleep ends at once; constant after setup */
 static _Atomic uint32_t next[WORKERS_MAX]; /* 1: a task in the next slot */
 
 /* ---- the engine, and others that idle.c calls ------------------------------------------------ */
 
 static void engine_wake(struct skua_engine *engine)
 {
-    /* release, partner poll: what the waker wrote is visible to who is woken */
-    atomic_store_explicit(&woken[engine - engines], true, memory_order_release);
+    /* relaxed: idle.c does not count on what engines promise */
+    atomic_store_explicit(&woken[engine - engines], true, memory_order_relaxed);
 }
 
 static unsigned engine_poll(struct skua_engine *engine, uint64_t deadline_ns)
@@ -49,9 +50,11 @@ static unsigned engine_poll(struct skua_engine *engine, uint64_t deadline_ns)
     unsigned index = (unsigned)(engine - engines);
     bool is_timed = deadline_ns != UINT64_MAX;
 
+    if (index == timer_of)
+        return 0;
     atomic_store_explicit(&timed[index], is_timed, memory_order_relaxed);
     if (!is_timed || model_choose(2) == 0) {
-        (void)model_await(&woken[index], 1, 1, memory_order_acquire, true,
+        (void)model_await(&woken[index], 1, 1, memory_order_relaxed, true,
                           MODEL_SITE(&woken[index]));
         atomic_store_explicit(&woken[index], false, memory_order_relaxed);
     }
@@ -119,15 +122,20 @@ static bool find(struct skua_worker *worker)
     return is_found;
 }
 
+static void begin(struct skua_worker *worker)
+{
+    worker->searching = false;
+    worker->watched = false;
+    worker->trim = SKUA_TRIM_DONE;
+}
+
 /*
  * A worker that has found nothing: sleeps, and looks again, up to @naps times. True: it has found
  * something. Otherwise it goes on looking, which is not followed any further.
  */
 static bool sleep_until_found(struct skua_worker *worker, unsigned naps)
 {
-    worker->searching = false;
-    worker->watched = false;
-    worker->trim = SKUA_TRIM_DONE;
+    begin(worker);
     while (naps-- > 0) {
         skua_idle_sleep(worker);
         if (find(worker))
@@ -165,16 +173,35 @@ static void worker_1_naps(void)
     (void)sleep_until_found(&workers[1], 1);
 }
 
-static void worker_2_naps(void)
-{
-    (void)sleep_until_found(&workers[2], 1);
-}
-
 /* The task it finds wakes another one and computes without end. */
 static void worker_0_naps_and_hogs(void)
 {
     if (sleep_until_found(&workers[0], 1))
         wake_task(&workers[0]);
+}
+
+/*
+ * The same, asleep from the start: of skua_idle_sleep() only what comes after the wake. A wake by
+ * others is all that can come, so it is counted as searching.
+ */
+static void worker_0_is_woken_and_hogs(void)
+{
+    begin(&workers[0]);
+    (void)engine_poll(&engines[0], UINT64_MAX);
+    workers[0].searching = true; /* J1 */
+    if (find(&workers[0]))
+        wake_task(&workers[0]);
+    else
+        atomic_store_explicit(&looking[0], true, memory_order_relaxed);
+}
+
+/* A timer ends its sleep, and the timer's task wakes another one and computes without end. */
+static void worker_0_sleeps_and_hogs(void)
+{
+    begin(&workers[0]);
+    skua_idle_sleep(&workers[0]);
+    skua_idle_search_end(&workers[0], true); /* find() has found it among its own */
+    wake_task(&workers[0]);
 }
 
 static void worker_0_hogs(void)
@@ -219,6 +246,7 @@ static void setup(unsigned count)
     memset(&runtime, 0, sizeof(runtime));
     memset(workers, 0, sizeof(workers));
     runtime.worker_count = count;
+    timer_of = WORKERS_MAX;
     runtime.workers = workers;
     model_ignore(workers, sizeof(workers));
     skua_idle_init(&runtime.idle);
@@ -237,6 +265,13 @@ static void setup(unsigned count)
     }
 }
 
+/* Asleep from the start, and not followed: if it is woken, it will look. */
+static void put_to_sleep(unsigned index)
+{
+    atomic_fetch_or_explicit(&runtime.idle.sleepers[0], UINT64_C(1) << index, memory_order_relaxed);
+    atomic_fetch_add_explicit(&runtime.idle.word, SKUA_IDLE_SLEEPING, memory_order_relaxed);
+}
+
 static void setup_one(void)
 {
     setup(1);
@@ -247,9 +282,28 @@ static void setup_two(void)
     setup(2);
 }
 
-static void setup_three(void)
+static void setup_two_with_timer(void)
+{
+    setup(2);
+    timer_of = 0;
+}
+
+static void setup_two_first_asleep(void)
+{
+    setup(2);
+    put_to_sleep(0);
+}
+
+static void setup_two_last_asleep(void)
+{
+    setup(2);
+    put_to_sleep(1);
+}
+
+static void setup_three_last_asleep(void)
 {
     setup(3);
+    put_to_sleep(2);
 }
 
 static void finish(void)
@@ -260,7 +314,8 @@ static void finish(void)
     bool is_left = false;
 
     for (unsigned i = 0; i < runtime.worker_count; i++) {
-        if (atomic_load_explicit(&looking[i], memory_order_relaxed))
+        if (atomic_load_explicit(&looking[i], memory_order_relaxed) ||
+            atomic_load_explicit(&woken[i], memory_order_relaxed))
             return;
     }
     if (skua_idle_sleeping(word) != (uint32_t)__builtin_popcountll(bits))
@@ -279,26 +334,59 @@ static void finish(void)
 static const struct model_scenario scenarios[] = {
     {"one worker, one from outside", setup_one, {worker_0_naps, outside_once}, finish},
     {"one worker, two from outside", setup_one, {worker_0_naps_twice, outside_twice}, finish},
+    {"two workers, one from outside", setup_two_last_asleep, {worker_0_naps, outside_once}, finish},
     {"one hogs", setup_two, {worker_0_hogs, worker_1_naps}, finish},
-    {"one hogs, two sleep",
-     setup_three,
-     {worker_0_hogs, worker_1_naps, worker_2_naps},
-     finish},
+    {"one hogs, one sleeps", setup_three_last_asleep, {worker_0_hogs, worker_1_naps}, finish},
     {"the watcher leaves",
-     setup_three,
-     {worker_0_hogs_and_wakes_twice, worker_1_naps, worker_2_naps},
+     setup_three_last_asleep,
+     {worker_0_hogs_and_wakes_twice, worker_1_naps},
      finish},
-    {"woken to hog", setup_two, {worker_0_naps_and_hogs, worker_1_naps, outside_once}, finish},
-    {"two workers, one from outside",
+    {"woken to hog",
+     setup_two_first_asleep,
+     {worker_0_is_woken_and_hogs, worker_1_naps, outside_once},
+     finish},
+    {"woken by a timer to hog",
+     setup_two_with_timer,
+     {worker_0_sleeps_and_hogs, worker_1_naps},
+     finish},
+    {"two workers fall asleep, one from outside",
      setup_two,
      {worker_0_naps, worker_1_naps, outside_once},
      finish},
+    /* Large: nearly three million states. */
+    {"woken to hog, from the start",
+     setup_two,
+     {worker_0_naps_and_hogs, worker_1_naps, outside_once},
+     finish},
+};
+
+#define BY_WORD "whoever reads the bits has read word, which comes later"
+#define NO_DECISION "at worst somebody looks, or is woken, once more"
+
+static const struct model_spared spared[] = {
+    {"skua_idle_sleep", memory_order_seq_cst, MODEL_UPDATES, 1, BY_WORD},
+    {"take_sleeper", memory_order_seq_cst, MODEL_READS, 1, BY_WORD},
+    {"take_bit", memory_order_seq_cst, MODEL_UPDATES, 1, BY_WORD},
+    {"skua_idle_notify", memory_order_seq_cst, MODEL_UPDATES, 1,
+     "who is woken changes word once more when it has found work"},
+    {"skua_idle_search_begin", memory_order_seq_cst, MODEL_UPDATES, 1, NO_DECISION},
+    {"watch", memory_order_seq_cst, MODEL_UPDATES, 2, NO_DECISION},
+    {"watch", memory_order_seq_cst, MODEL_READS, 1, NO_DECISION},
+    {"skua_idle_sleep", memory_order_seq_cst, MODEL_WRITES, 1,
+     "who leaves the watch changes word after it"},
+    {"unwatched", memory_order_seq_cst, MODEL_READS, 1, "word has been changed just before"},
+    {"skua_worker_any_work", memory_order_seq_cst, MODEL_READS, 1, "of the own slot"},
+    {"take_injected", memory_order_seq_cst, MODEL_READS, 1, "looked at again before sleep"},
 };
 
 int main(int argc, char **argv)
 {
-    static const struct model_suite suite = {
-        .scenarios = scenarios, .scenario_count = MODEL_COUNT(scenarios), .site_count = LABELS};
+    static const struct model_suite suite = {.scenarios = scenarios,
+                                             .scenario_count = MODEL_COUNT(scenarios),
+                                             .large_count = 1,
+                                             .spared = spared,
+                                             .spared_count = MODEL_COUNT(spared),
+                                             .site_count = LABELS};
 
     return model_main(&suite, argc, argv);
 }

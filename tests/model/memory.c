@@ -31,18 +31,24 @@ static void view_join(struct view *into, const struct view *from)
     into->items |= from->items;
 }
 
-/* The next view of @s after @view, first the threads', then the writes'; NULL: the first, none. */
-static struct view *next_view(struct state *s, unsigned *cursor)
-{
-    unsigned n = (*cursor)++;
+/* Where next_view() is. */
+struct cursor {
+    unsigned thread;
+    unsigned location;
+    unsigned write;
+};
 
-    if (n < memory_facts.thread_count)
-        return &s->threads[n].view;
-    n -= memory_facts.thread_count;
-    for (unsigned i = 0; i < memory_facts.location_count; i++) {
-        if (n < s->locations[i].count)
-            return &s->locations[i].writes[n].view;
-        n -= s->locations[i].count;
+/* One view of @s after the other, first the threads', then the writes'; NULL: no more. */
+static struct view *next_view(struct state *s, struct cursor *at)
+{
+    if (at->thread < memory_facts.thread_count)
+        return &s->threads[at->thread++].view;
+    while (at->location < memory_facts.location_count) {
+        struct location *location = &s->locations[at->location];
+        if (at->write < location->count)
+            return &location->writes[at->write++].view;
+        at->location++;
+        at->write = 0;
     }
     return NULL;
 }
@@ -162,7 +168,7 @@ static void read_write(struct state *s, unsigned t, unsigned location, unsigned 
 static void shift_writes(struct state *s, unsigned l, unsigned index)
 {
     struct location *location = &s->locations[l];
-    unsigned cursor = 0;
+    struct cursor cursor = {0};
     struct view *view;
 
     memmove(&location->writes[index + 1], &location->writes[index],
@@ -332,7 +338,7 @@ static void execute_barrier(struct state *s, unsigned t)
 /* All views but that of @t lose what @keep does not have and get what @add has. */
 static void change_known(struct state *s, unsigned t, unsigned plain, unsigned keep, unsigned add)
 {
-    unsigned cursor = 0;
+    struct cursor cursor = {0};
     struct view *view;
 
     while ((view = next_view(s, &cursor)) != NULL) {
@@ -510,23 +516,29 @@ static unsigned oldest_visible(const struct state *s, unsigned location)
     return oldest;
 }
 
-static void drop_writes(struct state *s, unsigned l, unsigned count)
+/* Drops @counts of each location. */
+static void drop_writes(struct state *s, const uint8_t counts[LOCATIONS_MAX])
 {
-    struct location *location = &s->locations[l];
-    unsigned cursor = 0;
+    struct cursor cursor = {0};
     struct view *view;
 
-    memmove(&location->writes[0], &location->writes[count],
-            (location->count - count) * sizeof(location->writes[0]));
-    location->count -= count;
-    location->writes[0].is_rmw = false; /* nothing can come before it any more */
-    while ((view = next_view(s, &cursor)) != NULL)
-        view->writes[l] = (uint8_t)(view->writes[l] - skua_min(view->writes[l], count));
-    s->fences[l] = (uint8_t)(s->fences[l] - skua_min(s->fences[l], count));
-    for (unsigned i = 0; i < ORDERED_MAX; i++) {
+    for (unsigned l = 0; l < memory_facts.location_count; l++) {
+        struct location *location = &s->locations[l];
+        if (counts[l] == 0)
+            continue;
+        location->count -= counts[l];
+        memmove(&location->writes[0], &location->writes[counts[l]],
+                location->count * sizeof(location->writes[0]));
+        location->writes[0].is_rmw = false; /* nothing can come before it any more */
+        s->fences[l] = (uint8_t)(s->fences[l] - skua_min(s->fences[l], counts[l]));
+    }
+    while ((view = next_view(s, &cursor)) != NULL) {
+        for (unsigned l = 0; l < memory_facts.location_count; l++)
+            view->writes[l] = (uint8_t)(view->writes[l] - skua_min(view->writes[l], counts[l]));
+    }
+    for (unsigned i = 0; memory_facts.has_ordered && i < ORDERED_MAX; i++) {
         struct ordered *ordered = &s->ordered[i];
-        if (ordered->location == l)
-            ordered->index = (int8_t)skua_max(ordered->index - (int)count, -1);
+        ordered->index = (int8_t)skua_max(ordered->index - counts[ordered->location], -1);
     }
 }
 
@@ -557,7 +569,7 @@ static void drop_ordered(struct state *s, unsigned t)
     const accesses group = (((accesses)1 << memory_facts.ordered_each) - 1)
                            << (t * memory_facts.ordered_each);
     struct ordered *first = &s->ordered[t * memory_facts.ordered_each];
-    unsigned cursor = 0;
+    struct cursor cursor = {0};
     struct view *view;
 
     memmove(first, first + 1, (memory_facts.ordered_each - 1) * sizeof(*first));
@@ -577,11 +589,15 @@ static void drop_ordered(struct state *s, unsigned t)
 
 void memory_compact(struct state *s)
 {
+    uint8_t counts[LOCATIONS_MAX];
+    unsigned sum = 0;
+
     for (unsigned i = 0; i < memory_facts.location_count; i++) {
-        unsigned oldest = oldest_visible(s, i);
-        if (oldest > 0)
-            drop_writes(s, i, oldest);
+        counts[i] = (uint8_t)oldest_visible(s, i);
+        sum += counts[i];
     }
+    if (sum > 0)
+        drop_writes(s, counts);
     for (unsigned t = 0; memory_facts.has_ordered && t < memory_facts.thread_count; t++) {
         while (s->threads[t].ordered_count > 0 && is_settled(s, t * memory_facts.ordered_each))
             drop_ordered(s, t);

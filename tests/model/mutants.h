@@ -11,11 +11,15 @@
 
 #include "explorer.h"
 
-/* An order that this model cannot show to be needed. It is a failure if a bug is found. */
+/*
+ * Operations of a function whose order this model cannot show to be needed: so many, no more and no
+ * less. They are looked for in the smaller scenarios only, or with the argument "large" in all.
+ */
 struct model_spared {
     const char *function;
     memory_order order; /* as it stands */
     enum model_access access;
+    unsigned count;
     const char *why;
 };
 

@@ -300,8 +300,9 @@ static const struct model_scenario broken[] = {
 };
 
 static const struct model_spared spared[] = {
-    {"park_thread", memory_order_acquire, MODEL_READS, "skua_agent_resumed() acquires once more"},
-    {"take_token", memory_order_seq_cst, MODEL_UPDATES, "the load before it has its place in S"},
+    {"park_thread", memory_order_acquire, MODEL_READS, 1,
+     "skua_agent_resumed() acquires once more"},
+    {"take_token", memory_order_seq_cst, MODEL_UPDATES, 1, "the load before it decides"},
 };
 
 int main(int argc, char **argv)

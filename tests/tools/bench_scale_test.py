@@ -4,7 +4,8 @@
 Usage: bench_scale_test.py [unittest options]
 
 Compiles the simulator with $CC (default cc). What is measured comes from made-up lines, or from
-programs that print them; nothing here depends on how fast the machine is. Exit code 77: no compiler.
+programs that print them; nothing here depends on how fast the machine is. Exit code 77: there is no
+compiler.
 """
 import json
 import os
@@ -18,8 +19,8 @@ import unittest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(TOP, "tools/bench_scale")
 DEADLINE_S = 120
-SOURCES = ["scaling/scaling_main.c", "scaling/scaling_sim.c", "scaling/scaling_tree.c",
-           "common/bench.c"]
+SOURCES = ["scaling/scaling_main.c", "scaling/scaling_sim.c", "scaling/scaling_task.c",
+           "scaling/scaling_tree.c", "common/bench.c"]
 # name, a small size, forks of the whole tree where they are known
 TREES = [("fib", 22, 28656), ("skynet", 10000, 9999), ("nqueens", 9, 8393), ("matmul", 512, 438),
          ("sort", 300000, None), ("compare", 100000, None), ("reduce", 1000000, None),
@@ -94,7 +95,7 @@ class Simulator(unittest.TestCase):
 
     def test_dear_steals_make_it_slower(self):
         few = simulate("fib", 25, "--work-ns", "1e7", "--workers", "8")[0]
-        many = simulate("fib", 25, "--work-ns", "1e7", "--workers", "8", "--cost", "start=100000")[0]
+        many = simulate("fib", 25, "--work-ns", "1e7", "--workers", "8", "--cost", "start=1e5")[0]
         self.assertGreater(many["makespan_ns"], few["makespan_ns"])
 
     def test_memory_has_a_roof(self):
@@ -120,8 +121,9 @@ class Tool(unittest.TestCase):
 
     def scale(self, *arguments):
         output = os.path.join(self.folder, "out.jsonl")
-        done = subprocess.run([TOOL, "--seeds", "1", "--workers", "1,2,8", "-o", output, *arguments],
-                              capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        command = [TOOL, "--seeds", "1", "--workers", "1,2,8", "-o", output, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S,
+                              check=False)
         lines = []
         if os.path.exists(output):
             with open(output, encoding="utf-8") as file:

@@ -59,6 +59,12 @@ static void what_is_given_back_is_handed_out_again(void)
         EXPECT(skua_deque_pool_acquire(pool) == first);
     }
     EXPECT(skua_deque_pool_count(pool) == 2);
+    skua_deque_pool_release(pool, first);
+    skua_deque_pool_release(pool, second);
+    EXPECT(skua_deque_pool_acquire(pool) == second);
+    EXPECT(skua_deque_pool_acquire(pool) == first);
+    EXPECT(skua_deque_pool_acquire(pool)->number == 2);
+    skua_deque_pool_release(pool, skua_deque_pool_get(pool, 2));
     skua_deque_pool_release(pool, second);
     skua_deque_pool_release(pool, first);
     skua_deque_pool_destroy(pool);

@@ -12,6 +12,7 @@ extern "C" {
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <thread>
@@ -36,36 +37,49 @@ struct Litmus {
     alignas(64) std::atomic<unsigned> y{0};
     alignas(64) std::atomic<unsigned> round{0};
     alignas(64) std::atomic<unsigned> answered{0};
-    unsigned seen = 0;
+    std::atomic<bool> over{false};
+    unsigned seen = 0; /* ordered by answered */
+
+    /* Closely, if the other one has a CPU, too. */
+    bool await(const std::atomic<unsigned> &word, unsigned value)
+    {
+        for (unsigned spins = 1; word.load(std::memory_order_acquire) != value; spins++) {
+            if (over)
+                return false;
+            if (spins % 4096 == 0)
+                std::this_thread::yield();
+        }
+        return true;
+    }
 
     /* The hot side: no fence. */
-    void answer(unsigned rounds)
+    void answer()
     {
-        for (unsigned i = 1; i <= rounds; i++) {
-            while (round.load(std::memory_order_acquire) != i)
-                std::this_thread::yield();
+        for (unsigned i = 1; await(round, i); i++) {
             x.store(i, std::memory_order_relaxed);
             std::atomic_signal_fence(std::memory_order_seq_cst);
-            seen = y.load(std::memory_order_relaxed);
+            unsigned value = y.load(std::memory_order_relaxed);
+            seen = value;
             answered.store(i, std::memory_order_release);
         }
     }
 
-    /* The cold side. How often both missed the other. */
-    unsigned ask(unsigned rounds, void (*barrier)())
+    /* The cold side, for a while. How often both missed the other. */
+    unsigned ask(std::chrono::milliseconds length, void (*barrier)())
     {
+        auto end = std::chrono::steady_clock::now() + length;
         unsigned misses = 0;
-        for (unsigned i = 1; i <= rounds; i++) {
+        for (unsigned i = 1; std::chrono::steady_clock::now() < end; i++) {
             round.store(i, std::memory_order_release);
-            for (unsigned delay = i % 64; delay > 0; delay--)
+            for (unsigned delay = i % 512; delay > 0; delay--)
                 std::atomic_signal_fence(std::memory_order_seq_cst);
             y.store(i, std::memory_order_relaxed);
             barrier();
             bool seen_here = x.load(std::memory_order_relaxed) == i;
-            while (answered.load(std::memory_order_acquire) != i)
-                std::this_thread::yield();
+            await(answered, i);
             misses += !seen_here && seen != i;
         }
+        over = true;
         return misses;
     }
 };
@@ -77,10 +91,9 @@ TEST(Membarrier, OrdersBothSidesOfAStoreLoadPair)
     ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
     if (CPU_COUNT(&allowed) < 2)
         GTEST_SKIP() << "one CPU";
-    constexpr unsigned rounds = 500; /* a barrier may cost half a millisecond */
     Litmus litmus;
-    std::thread hot([&] { litmus.answer(rounds); });
-    EXPECT_EQ(litmus.ask(rounds, skua_membarrier), 0u);
+    std::thread hot([&] { litmus.answer(); });
+    EXPECT_EQ(litmus.ask(std::chrono::milliseconds(500), skua_membarrier), 0u);
     hot.join();
 }
 
