@@ -39,7 +39,7 @@ class ParallelShortage : public testing::Test
             EXPECT_TRUE(rc == 0 || rc == -ENOMEM) << "call " << nth << ": " << rc;
             EXPECT_TRUE(reached || rc == 0) << "call " << nth;
             EXPECT_LE(fault_wrap_alive(), alive + 2)
-                << "call " << nth; /* a task's deque may stay */
+                << "call " << nth; /* records of stacks may stay, one of each class */
             ASSERT_LT(nth, 100000u);
         }
         EXPECT_GT(shortages, 0) << "no allocation is ever needed";
