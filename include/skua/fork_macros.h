@@ -23,6 +23,9 @@
  * order is found where NDEBUG is not defined. Cancelling does not reach these jobs themselves, as
  * it does not reach calls; the waits in them return -ECANCELED.
  *
+ * Within one forkable body, a job of the plain form must be joined before the next SKUA_FORK or
+ * SKUA_CALL: those do not know of it and take its place. This is not checked.
+ *
  * How it works. Each forkable function has two hidden parameters: its task's deque, and the first
  * free place in it. A fork writes the arguments there, then the function; a join takes the function
  * away and makes the call, unless the deque's join_limit says that the place may be public. Both

@@ -33,6 +33,8 @@ using namespace skua_test;
  * miss the other's store (on x86, too).
  */
 struct Litmus {
+    using Clock = std::chrono::steady_clock;
+
     alignas(64) std::atomic<unsigned> x{0};
     alignas(64) std::atomic<unsigned> y{0};
     alignas(64) std::atomic<unsigned> round{0};
@@ -64,12 +66,13 @@ struct Litmus {
         }
     }
 
-    /* The cold side, for a while. How often both missed the other. */
-    unsigned ask(std::chrono::milliseconds length, void (*barrier)())
+    /* The cold side. How often both missed the other, in rounds that could have shown it. */
+    unsigned ask(unsigned close_rounds, void (*barrier)())
     {
-        auto end = std::chrono::steady_clock::now() + length;
+        auto end = Clock::now() + std::chrono::seconds(2);
         unsigned misses = 0;
-        for (unsigned i = 1; std::chrono::steady_clock::now() < end; i++) {
+        for (unsigned i = 1, close = 0; close < close_rounds && Clock::now() < end; i++) {
+            auto began = Clock::now();
             round.store(i, std::memory_order_release);
             for (unsigned delay = i % 512; delay > 0; delay--)
                 std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -78,6 +81,7 @@ struct Litmus {
             bool seen_here = x.load(std::memory_order_relaxed) == i;
             await(answered, i);
             misses += !seen_here && seen != i;
+            close += Clock::now() - began < std::chrono::microseconds(10); /* each has a CPU */
         }
         over = true;
         return misses;
@@ -93,7 +97,7 @@ TEST(Membarrier, OrdersBothSidesOfAStoreLoadPair)
         GTEST_SKIP() << "one CPU";
     Litmus litmus;
     std::thread hot([&] { litmus.answer(); });
-    EXPECT_EQ(litmus.ask(std::chrono::milliseconds(500), skua_membarrier), 0u);
+    EXPECT_EQ(litmus.ask(20000, skua_membarrier), 0u);
     hot.join();
 }
 
