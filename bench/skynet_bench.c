@@ -21,9 +21,9 @@
 SKUA_FORKABLE(uint64_t, skynet_typed, uint64_t, first, uint64_t, leaves)
 {
     SKUA_JOB(skynet_typed) jobs[CHILDREN - 1];
-    uint64_t each = leaves / CHILDREN;
-    if (leaves == 1)
+    if (SKUA_LEAF(leaves == 1))
         return first;
+    uint64_t each = leaves / CHILDREN;
     for (uint64_t i = 0; i < CHILDREN - 1; i++)
         SKUA_FORK(skynet_typed, &jobs[i], first + i * each, each);
     uint64_t sum = SKUA_CALL(skynet_typed, first + (CHILDREN - 1) * each, each);

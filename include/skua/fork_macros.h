@@ -24,7 +24,8 @@
  * it does not reach calls; the waits in them return -ECANCELED.
  *
  * Within one forkable body, a job of the plain form must be joined before the next SKUA_FORK or
- * SKUA_CALL: those do not know of it and take its place. This is not checked.
+ * SKUA_CALL: those do not know of it and would take its place. This, too, is found where NDEBUG is
+ * not defined.
  *
  * How it works. Each forkable function has two hidden parameters: its task's deque, and the first
  * free place in it. A fork writes the arguments there, then the function; a join takes the function
@@ -255,6 +256,8 @@ SKUA_FORK_INLINE_ void *skua_fork_payload_(struct skua_fork_slot *slot)
         SKUA_JOB(name) * skua_handle SKUA_FORK_MAP_(SKUA_FORK_MORE_, list))                        \
     {                                                                                              \
         struct skua_fork_slot *skua_slot = *skua_at;                                               \
+        SKUA_FORK_ORDER_(!__atomic_load_n(&skua_slot->fn, __ATOMIC_RELAXED),                       \
+                         #name ": forked before a plain job was joined");                          \
         skua_handle->slot = skua_slot;                                                             \
         if (SKUA_FORK_UNLIKELY_(skua_slot >=                                                       \
                                 __atomic_load_n(&skua_deque->fork_limit, __ATOMIC_RELAXED))) {     \

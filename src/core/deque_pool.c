@@ -36,15 +36,28 @@ void skua_deque_pool_destroy(struct skua_deque_pool *pool)
     free(pool);
 }
 
-/* Under the lock. False: out of memory, or all are in use. */
+/*
+ * Maps @chunk, without the lock, and adds it unless somebody else has been faster. False: out of
+ * memory, or all are in use.
+ */
 static bool map_chunk(struct skua_deque_pool *pool, unsigned chunk)
 {
-    if (chunk >= CHUNKS_MAX || skua_memory_map(&pool->mappings[chunk], CHUNK_BYTES) < 0)
+    void *mapping;
+    if (chunk >= CHUNKS_MAX || skua_memory_map(&mapping, CHUNK_BYTES) < 0)
         return false;
-    uintptr_t first = (uintptr_t)pool->mappings[chunk] + SKUA_DEQUE_BYTES - 1;
+    uintptr_t first = (uintptr_t)mapping + SKUA_DEQUE_BYTES - 1;
     first &= ~(uintptr_t)(SKUA_DEQUE_BYTES - 1);
-    /* release: partner is the acquire in skua_deque_pool_get() */
-    atomic_store_explicit(&pool->chunks[chunk], (struct skua_deque *)first, memory_order_release);
+    skua_spin_lock(&pool->lock);
+    bool late = pool->mappings[chunk] != NULL;
+    if (!late) {
+        pool->mappings[chunk] = mapping;
+        /* release: partner is the acquire in skua_deque_pool_get() */
+        atomic_store_explicit(&pool->chunks[chunk], (struct skua_deque *)first,
+                              memory_order_release);
+    }
+    skua_spin_unlock(&pool->lock);
+    if (late)
+        (void)skua_memory_unmap(mapping, CHUNK_BYTES);
     return true;
 }
 
@@ -61,21 +74,35 @@ uint32_t skua_deque_pool_count(struct skua_deque_pool *pool)
     return atomic_load_explicit(&pool->count, memory_order_acquire);
 }
 
-struct skua_deque *skua_deque_pool_acquire(struct skua_deque_pool *pool)
+/* Under the lock: a deque, or NULL and the number of the chunk that is missing. */
+static struct skua_deque *take(struct skua_deque_pool *pool, unsigned *missing)
 {
-    skua_spin_lock(&pool->lock);
     struct skua_deque *deque = pool->free;
     uint32_t number = atomic_load_explicit(&pool->count, memory_order_relaxed);
     if (deque != NULL) {
         pool->free = deque->next;
         deque->next = NULL;
-    } else if (number % CHUNK_DEQUES != 0 || map_chunk(pool, number / CHUNK_DEQUES)) {
-        deque = skua_deque_pool_get(pool, number);
-        skua_deque_init(deque, number);
-        atomic_store_explicit(&pool->count, number + 1, memory_order_release);
+        return deque;
     }
-    skua_spin_unlock(&pool->lock);
+    *missing = number / CHUNK_DEQUES;
+    if (*missing >= CHUNKS_MAX || pool->mappings[*missing] == NULL)
+        return NULL;
+    deque = skua_deque_pool_get(pool, number);
+    skua_deque_init(deque, number);
+    atomic_store_explicit(&pool->count, number + 1, memory_order_release);
     return deque;
+}
+
+struct skua_deque *skua_deque_pool_acquire(struct skua_deque_pool *pool)
+{
+    for (;;) {
+        unsigned missing;
+        skua_spin_lock(&pool->lock);
+        struct skua_deque *deque = take(pool, &missing);
+        skua_spin_unlock(&pool->lock);
+        if (deque != NULL || !map_chunk(pool, missing))
+            return deque;
+    }
 }
 
 void skua_deque_pool_release(struct skua_deque_pool *pool, struct skua_deque *deque)

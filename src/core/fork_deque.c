@@ -32,7 +32,7 @@ static void set_limits(struct skua_deque *deque, uint32_t split)
 {
     /* relaxed: a request that is missed here is made again */
     bool wanted = atomic_load_explicit(&deque->wanted, memory_order_relaxed);
-    bool slow = deque->slow_only || deque->disturbed;
+    bool slow = deque->slow_only || deque->disturbed || deque->forcing;
     set_fork_limit(deque, slow || wanted ? ASK_ON_FORK : &deque->slots[SKUA_DEQUE_END]);
     set_join_limit(deque, slow ? ASK_ON_JOIN : &deque->slots[split]);
 }
@@ -52,6 +52,7 @@ void skua_deque_init(struct skua_deque *deque, uint32_t number)
     deque->typed_base = 0;
     deque->slow_only = true;
     deque->disturbed = false;
+    deque->forcing = false;
     deque->orphan = false;
     deque->next = NULL;
     atomic_init(&deque->task, NULL);
@@ -75,6 +76,7 @@ void skua_fork_stub_init(struct skua_fork_stub *stub)
     stub->face.join_limit = ASK_ON_JOIN;
     stub->face.stack_limit = NULL;
     stub->face.head = NULL;
+    __atomic_store_n(&stub->scratch.fn, (skua_fork_entry)NULL, __ATOMIC_RELAXED); /* free */
 }
 
 struct skua_fork_slot *skua_deque_head(struct skua_deque *deque)
@@ -304,9 +306,17 @@ bool skua_deque_has_private(struct skua_deque *deque)
 uint32_t skua_deque_force(struct skua_deque *deque, void (*barrier)(void))
 {
     skua_spin_lock(&deque->lock);
-    set_fork_limit(deque, ASK_ON_FORK);
-    set_join_limit(deque, ASK_ON_JOIN);
-    barrier(); /* [claim] */
+    bool busy = deque->forcing;
+    if (!busy) {
+        deque->forcing = true;
+        set_join_limit(deque, ASK_ON_JOIN);
+    }
+    skua_spin_unlock(&deque->lock);
+    if (busy)
+        return 0;
+    barrier(); /* [claim]. A system call: not under the lock; forcing keeps the limit up */
+    skua_spin_lock(&deque->lock);
+    deque->forcing = false;
     uint32_t count = publish(deque, false, false);
     skua_spin_unlock(&deque->lock);
     return count;

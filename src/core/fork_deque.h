@@ -18,12 +18,13 @@
  *        range       tail in the low half, split in the high.
  *        face        fork_limit and join_limit: what the fast paths compare with. Normally the end
  *                    of the array and slots[split]; "ask me first" (0, the highest address) when
- *                    work is wanted or slow_only or disturbed is set.
+ *                    work is wanted or slow_only, disturbed or forcing is set.
  *        face.head   the plain form's idea of head: right, but for
  *        TYPED       while typed code runs, which keeps head in registers: then it is the end, so
  *                    that the plain form comes to its slow paths, and typed_base tells from where
  *                    to look.
  *        lock        held by whoever moves split; by thieves only to force. Never while waiting.
+ *        forcing     a thief is between raising join_limit and publishing: the limit stays up.
  *
  * INVARIANTS
  *   D1  first <= tail <= split <= head, and slots [first, head) are taken, those from head on are
@@ -120,6 +121,7 @@ struct skua_deque {
     bool slow_only;          /* no fast paths; guarded by lock */
     struct skua_deque *next; /* in the pool's free list, or that of sched/fork.c */
     bool disturbed;          /* no fast paths, for another reason; guarded by lock */
+    bool forcing;            /* no fast joins, a thief forces; guarded by lock */
 
     struct skua_fork_slot slots[SKUA_DEQUE_SLOTS] SKUA_CACHE_ALIGNED;
 };

@@ -288,6 +288,30 @@ intptr_t runForgetAJob(void *)
     return forgetAJob(0);
 }
 
+SKUA_FORKABLE(long, forkOverAPlainJob, int, value)
+{
+    SKUA_JOB(typed_leaf) job;
+    skua_job plain;
+    EXPECT_EQ(skua_fork(
+                  &plain, [](void *) -> intptr_t { return 0; }, nullptr),
+              0);
+    SKUA_FORK(typed_leaf, &job, value);
+    return SKUA_JOIN(typed_leaf, &job) + skua_join(&plain);
+}
+
+TEST(ForkTypedMisuseDeathTest, AForkOverAPlainJobIsFound)
+{
+#ifdef NDEBUG
+    GTEST_SKIP() << "NDEBUG";
+#endif
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    skua_options options{};
+    options.workers = 1;
+    auto run = [](void *) -> intptr_t { return forkOverAPlainJob(0); };
+    EXPECT_DEATH(skua_run(&options, run, nullptr),
+                 "typed_leaf: forked before a plain job was joined");
+}
+
 TEST(ForkTypedMisuseDeathTest, JoinsInTheWrongOrderAreFound)
 {
 #ifdef NDEBUG

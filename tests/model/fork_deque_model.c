@@ -254,6 +254,7 @@ static void deque_init(void)
     }
     model_guarded_by_lock(&deque.slow_only);
     model_guarded_by_lock(&deque.disturbed);
+    model_guarded_by_lock(&deque.forcing);
     skua_deque_init(&deque, 0);
     skua_deque_set_slow(&deque, false);
 }
