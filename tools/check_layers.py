@@ -6,7 +6,7 @@ import re
 import check_common
 
 LAYERS = ["base", "platform", "core", "engine", "sched", "sync", "parallel", "time", "io", "os",
-          "adapters"]
+          "sim", "adapters"]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 

@@ -28,17 +28,31 @@
 #ifndef SKUA_SKUA_H
 #define SKUA_SKUA_H
 
+#include <skua/barrier.h>
 #include <skua/base.h>
+#include <skua/channel.h>
+#include <skua/combine.h>
+#include <skua/condition.h>
+#include <skua/event.h>
 #include <skua/executor.h>
 #include <skua/file.h>
 #include <skua/fork.h>
 #include <skua/fork_macros.h>
 #include <skua/fork_pairs.h>
 #include <skua/future.h>
+#include <skua/mutex.h>
+#include <skua/once.h>
 #include <skua/op.h>
 #include <skua/parallel.h>
 #include <skua/runtime.h>
+#include <skua/rwlock.h>
+#include <skua/scope.h>
+#include <skua/select.h>
+#include <skua/sim.h>
+#include <skua/semaphore.h>
 #include <skua/task.h>
 #include <skua/time.h>
+#include <skua/timer.h>
+#include <skua/wait_group.h>
 
 #endif /* SKUA_SKUA_H */

@@ -114,7 +114,7 @@ struct skua_engine {
 /* The engines there are: for engine.c and the tests. */
 extern const struct skua_engine_ops skua_engine_uring;
 
-/* The engine a runtime's workers use, unless create() refuses. Any thread. */
+/* The engine of a runtime that the calling thread starts, unless create() refuses. */
 const struct skua_engine_ops *skua_engine_default(void);
 
 /* Adds to a counter only its owner writes: a load and a store, no locked instruction. */
@@ -124,5 +124,15 @@ static inline void skua_counter_add(_Atomic uint64_t *counter, uint64_t n)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
+
+/* What a simulation (sim/) has instead: known to it alone, and handed down. */
+struct skua_sim_hooks {
+    const struct skua_engine_ops *engine;
+    void (*run_blocking)(
+        skua_op *op); /* for threads without an engine; as skua_op_run_blocking() */
+};
+
+void skua_sim_set_hooks(const struct skua_sim_hooks *hooks);
+const struct skua_sim_hooks *skua_sim_hooks(void);
 
 #endif /* SKUA_SRC_ENGINE_H */

@@ -27,6 +27,8 @@
 
 #include "base/check.h"
 #include "base/compiler.h"
+#include "engine/engine.h"
+#include "platform/vthread.h"
 
 /* FSYNC's flag; the ring's IORING_FSYNC_DATASYNC. */
 #define FSYNC_DATA_ONLY 1u
@@ -174,10 +176,18 @@ static int64_t run(const skua_op *op)
 }
 
 /* Not inlined: nobody may share an errno address with a caller that can switch threads. */
-SKUA_NOINLINE void skua_op_run_blocking(skua_op *op)
+SKUA_NOINLINE void skua_op_perform(skua_op *op)
 {
     skua_assert(op != NULL);
     int saved_errno = errno;
     op->result = run(op);
     errno = saved_errno;
+}
+
+void skua_op_run_blocking(skua_op *op)
+{
+    if (skua_vthread_simulated())
+        skua_sim_hooks()->run_blocking(op);
+    else
+        skua_op_perform(op);
 }

@@ -26,6 +26,7 @@
 #include "base/check.h"
 #include "base/compiler.h"
 #include "platform/memory.h"
+#include "platform/vthread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -221,6 +222,8 @@ static size_t kernel_frame_bytes(void)
 int skua_fault_thread_init(struct skua_fault_thread *thread)
 {
     *thread = (struct skua_fault_thread){.memory = NULL};
+    if (skua_vthread_simulated())
+        return 0; /* the signal stack is the real thread's */
     stack_t old;
     if (sigaltstack(NULL, &old) != 0)
         return -errno;

@@ -4,6 +4,7 @@
 #include "platform/futex.h"
 
 #include "platform/clock.h"
+#include "platform/vthread.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -14,6 +15,8 @@
 
 int skua_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
+    if (skua_vthread_simulated())
+        return skua_vthread_wait(word, expected, deadline_ns);
     struct timespec until;
     const struct timespec *timeout = NULL;
     if (deadline_ns != UINT64_MAX) {
@@ -27,5 +30,9 @@ int skua_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline
 
 void skua_futex_wake(_Atomic uint32_t *word, int count)
 {
+    if (skua_vthread_simulated()) {
+        (void)skua_vthread_wake(word, count);
+        return;
+    }
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }

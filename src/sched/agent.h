@@ -87,7 +87,21 @@ enum skua_wait_kind {
     SKUA_WAIT_PARK,          /* of a task on its own stack: skua_agent_unpark() may end it */
     SKUA_WAIT_PARK_INDIRECT, /* of one in place, or on an executor thread */
     SKUA_WAIT_IO,
-    SKUA_WAIT_JOIN, /* for a stolen job */
+    SKUA_WAIT_JOIN,  /* for a stolen job */
+    SKUA_WAIT_SCOPE, /* for its children */
+    SKUA_WAIT_MUTEX,
+    SKUA_WAIT_RWLOCK,
+    SKUA_WAIT_CONDITION,
+    SKUA_WAIT_ONCE,
+    SKUA_WAIT_SEMAPHORE,
+    SKUA_WAIT_EVENT,
+    SKUA_WAIT_BARRIER,
+    SKUA_WAIT_GROUP,
+    SKUA_WAIT_QUEUE,
+    SKUA_WAIT_CHANNEL,
+    SKUA_WAIT_SELECT,
+    SKUA_WAIT_DUE,    /* of a dormant task: for its time; see sched/dormant.h */
+    SKUA_WAIT_SOURCE, /* the same: for its source */
     SKUA_WAIT_KIND_COUNT
 };
 #define SKUA_AGENT_KIND_SHIFT 8
@@ -193,6 +207,34 @@ static inline enum skua_reason skua_agent_resumed(struct skua_agent *agent)
     /* relaxed: only the agent leaves RESOLVED */
     atomic_store_explicit(&agent->state, SKUA_AGENT_RUNNING, memory_order_relaxed);
     return (enum skua_reason)((state >> SKUA_AGENT_REASON_SHIFT) & 3);
+}
+
+/* The state of a dormant task's agent (sched/dormant.h): as if it had committed a wait, deaf. */
+static inline uint32_t skua_agent_dormant(enum skua_wait_kind kind)
+{
+    return SKUA_AGENT_WAITING | SKUA_AGENT_DEAF | ((uint32_t)kind << SKUA_AGENT_KIND_SHIFT);
+}
+
+/* Its maker, before anybody knows the agent: it waits, without prepare and commit. */
+static inline void skua_agent_make_dormant(struct skua_agent *agent, enum skua_wait_kind kind)
+{
+    /* release: partner is the acquire in skua_agent_take_back() */
+    atomic_store_explicit(&agent->state, skua_agent_dormant(kind), memory_order_release);
+}
+
+/*
+ * Anybody: ends the wait of a dormant task's agent instead of what it waits for. True: the caller
+ * has won, and nobody makes the agent ready. Waits of other kinds are left alone: so it does no
+ * harm if the task has started meanwhile.
+ */
+static inline bool skua_agent_take_back(struct skua_agent *agent, enum skua_wait_kind kind)
+{
+    uint32_t state = skua_agent_dormant(kind);
+    uint32_t resolved =
+        SKUA_AGENT_RESOLVED | ((uint32_t)SKUA_REASON_INTERRUPT << SKUA_AGENT_REASON_SHIFT);
+    /* acquire: partners skua_agent_make_dormant() and COMMIT. relaxed on failure: reads nothing */
+    return atomic_compare_exchange_strong_explicit(&agent->state, &state, resolved,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 /*

@@ -9,6 +9,7 @@
  */
 #include "sched/await.h"
 
+#include "sched/dormant.h"
 #include "sched/executor_impl.h"
 #include "sched/fork.h"
 #include "sched/ops.h"
@@ -164,10 +165,10 @@ int skua_future_cancel(skua_future *future)
         return skua_future_complete(future, -ECANCELED) ? 0 : -EALREADY;
     if (skua_future_kind(future) == SKUA_OBJECT_JOB)
         return cancel_job(task);
-    if (cancel_unstarted(task))
+    if (skua_dormant_cancel(task) || cancel_unstarted(task))
         return 0;
     /* seq_cst: POKE in agent.h */
-    atomic_store_explicit(&task->cancelled, true, memory_order_seq_cst);
+    atomic_fetch_or_explicit(&task->cancel, SKUA_CANCEL_TASK, memory_order_seq_cst);
     skua_task_interrupt(task);
     skua_ops_cancel(task);
     skua_fork_cancelled(task);

@@ -73,7 +73,7 @@ struct skua_executor {
 struct pool_thread {
     struct skua_thread thread; /* first: the thread pointer leads here */
     struct pool_thread *next;  /* in finished */
-    pthread_t pthread;
+    struct skua_os_thread os_thread;
 };
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -97,7 +97,7 @@ static void reap(skua_executor *executor)
     pthread_mutex_unlock(&executor->lock);
     while (thread != NULL) {
         struct pool_thread *next = thread->next;
-        pthread_join(thread->pthread, NULL);
+        skua_os_thread_join(&thread->os_thread);
         thread_free(executor, thread);
         thread = next;
     }
@@ -170,7 +170,7 @@ static int start_thread(skua_executor *executor)
         thread->thread.runtime = executor->runtime;
         thread->thread.executor = executor;
         skua_agent_init(&thread->thread.agent, SKUA_AGENT_THREAD);
-        rc = -pthread_create(&thread->pthread, NULL, executor_main, thread);
+        rc = skua_os_thread_create(&thread->os_thread, executor_main, thread);
     }
     if (rc == 0)
         return 0;

@@ -87,10 +87,12 @@ static SKUA_NOINLINE void start(skua_runtime *runtime)
     struct skua_monitor *monitor = &runtime->monitor;
     if (atomic_exchange_explicit(&monitor->started, true, memory_order_relaxed))
         return;
+    if (skua_vthread_simulated())
+        return; /* nobody computes for long there: time stands still */
     monitor->seen = calloc(runtime->worker_count, sizeof(*monitor->seen));
     if (monitor->seen == NULL)
         return;
-    monitor->running = pthread_create(&monitor->thread, NULL, monitor_main, runtime) == 0;
+    monitor->running = skua_os_thread_create(&monitor->thread, monitor_main, runtime) == 0;
 }
 
 void skua_monitor_wake(skua_runtime *runtime)
@@ -112,7 +114,7 @@ void skua_monitor_fini(skua_runtime *runtime)
         atomic_store_explicit(&monitor->stop, 1, memory_order_release);
         skua_futex_wake(&monitor->stop, 1);
         skua_futex_wake(&monitor->awake, 1);
-        (void)pthread_join(monitor->thread, NULL);
+        skua_os_thread_join(&monitor->thread);
         monitor->running = false;
     }
     free(monitor->seen);

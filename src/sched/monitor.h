@@ -20,11 +20,12 @@
 #ifndef SKUA_SRC_MONITOR_H
 #define SKUA_SRC_MONITOR_H
 
+#include "platform/thread.h"
+
 #include "base/compiler.h"
 
 #include <skua/runtime.h>
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -35,7 +36,7 @@ struct skua_monitor {
     _Atomic uint32_t stop;                     /* futex */
     _Atomic bool started;
     bool running; /* there is a thread to join; by who won started, then the stopping thread */
-    pthread_t thread;
+    struct skua_os_thread thread;
     uint64_t *seen; /* switches of each worker at the last visit; monitor only */
 };
 

@@ -26,7 +26,7 @@ void skua_report_failure(const struct skua_task *task)
 {
     bool promise = skua_future_kind(&task->future) == SKUA_OBJECT_PROMISE;
     skua_failure failure = {
-        .name = promise ? "a promise" : atomic_load_explicit(&task->name, memory_order_relaxed),
+        .name = promise ? "a promise" : skua_task_given_name(task),
         .site = promise ? NULL : atomic_load_explicit(&task->site, memory_order_relaxed),
         .entry = promise ? NULL : atomic_load_explicit(&task->fn, memory_order_relaxed),
         .result = task->future.value};
@@ -55,7 +55,7 @@ static void report_overflow(const void *hit, const void *address)
     struct skua_task *host = thread != NULL ? thread->host : NULL;
     if (host != NULL && host->stack == stack) {
         struct skua_task *task = thread->task;
-        const char *name = atomic_load_explicit(&task->name, memory_order_relaxed);
+        const char *name = skua_task_given_name(task);
         const char *site = atomic_load_explicit(&task->site, memory_order_relaxed);
         skua_safe_print_string(&out, " in task ");
         skua_safe_print_string(&out, name != NULL ? name : "(unnamed)");
@@ -147,10 +147,27 @@ struct list {
 };
 
 static const char *const wait_names[SKUA_WAIT_KIND_COUNT] = {
-    [SKUA_WAIT_NONE] = "running",         [SKUA_WAIT_FUTURE] = "awaiting",
-    [SKUA_WAIT_SLEEP] = "sleeping",       [SKUA_WAIT_PARK] = "parked",
-    [SKUA_WAIT_PARK_INDIRECT] = "parked", [SKUA_WAIT_IO] = "in I/O",
+    [SKUA_WAIT_NONE] = "running",
+    [SKUA_WAIT_FUTURE] = "awaiting",
+    [SKUA_WAIT_SLEEP] = "sleeping",
+    [SKUA_WAIT_PARK] = "parked",
+    [SKUA_WAIT_PARK_INDIRECT] = "parked",
+    [SKUA_WAIT_IO] = "in I/O",
     [SKUA_WAIT_JOIN] = "joining",
+    [SKUA_WAIT_SCOPE] = "closing a scope",
+    [SKUA_WAIT_MUTEX] = "at a mutex",
+    [SKUA_WAIT_RWLOCK] = "at a read-write lock",
+    [SKUA_WAIT_CONDITION] = "at a condition",
+    [SKUA_WAIT_ONCE] = "at a once",
+    [SKUA_WAIT_SEMAPHORE] = "at a semaphore",
+    [SKUA_WAIT_EVENT] = "at an event",
+    [SKUA_WAIT_BARRIER] = "at a barrier",
+    [SKUA_WAIT_GROUP] = "at a wait group",
+    [SKUA_WAIT_QUEUE] = "at a queue",
+    [SKUA_WAIT_CHANNEL] = "at a channel",
+    [SKUA_WAIT_SELECT] = "selecting",
+    [SKUA_WAIT_DUE] = "not yet due",
+    [SKUA_WAIT_SOURCE] = "awaiting its source",
 };
 
 static const char *state_name(struct skua_task *task, uint8_t run)
@@ -173,7 +190,7 @@ static void list_object(void *object, void *arg)
     struct skua_task *task = object;
     struct list *list = arg;
     uint8_t run = atomic_load_explicit(&task->run, memory_order_acquire);
-    if (run != SKUA_RUN_UNSTARTED && run != SKUA_RUN_STARTED && run != SKUA_RUN_INPLACE)
+    if (run == SKUA_RUN_FREE || run == SKUA_RUN_ENDED)
         return;
     enum skua_object_kind kind = skua_future_kind(&task->future);
     if (kind != SKUA_OBJECT_TASK && kind != SKUA_OBJECT_JOB)
@@ -182,11 +199,11 @@ static void list_object(void *object, void *arg)
     if (at >= list->count)
         return;
     skua_task_info *info = &list->tasks[at];
-    *info =
-        (skua_task_info){.name = atomic_load_explicit(&task->name, memory_order_relaxed),
-                         .site = atomic_load_explicit(&task->site, memory_order_relaxed),
-                         .entry = atomic_load_explicit(&task->fn, memory_order_relaxed),
-                         .cancelled = atomic_load_explicit(&task->cancelled, memory_order_relaxed)};
+    *info = (skua_task_info){.name = skua_task_given_name(task),
+                             .site = atomic_load_explicit(&task->site, memory_order_relaxed),
+                             .entry = atomic_load_explicit(&task->fn, memory_order_relaxed),
+                             .cancelled =
+                                 atomic_load_explicit(&task->cancel, memory_order_relaxed) != 0};
     (void)snprintf(info->kind, sizeof(info->kind), "%s", kind == SKUA_OBJECT_TASK ? "task" : "job");
     (void)snprintf(info->state, sizeof(info->state), "%s", state_name(task, run));
 }

@@ -13,6 +13,7 @@
 #include "platform/clock.h"
 #include "platform/futex.h"
 #include "platform/thread.h"
+#include "sched/dormant.h"
 #include "sched/executor_impl.h"
 
 #include <errno.h>
@@ -95,9 +96,9 @@ bool skua_runtime_worker_ready(skua_runtime *runtime, int error)
     runtime->up++;
     if (error < 0 && runtime->start_error == 0)
         runtime->start_error = error;
-    pthread_cond_broadcast(&runtime->changed);
+    skua_os_condition_broadcast(&runtime->changed);
     while (!runtime->go)
-        pthread_cond_wait(&runtime->changed, &runtime->lock);
+        skua_os_condition_wait(&runtime->changed, &runtime->lock);
     bool ok = runtime->start_error == 0;
     pthread_mutex_unlock(&runtime->lock);
     return ok;
@@ -107,9 +108,9 @@ void skua_runtime_workers_quiet(skua_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->lock);
     runtime->quiet++;
-    pthread_cond_broadcast(&runtime->changed);
+    skua_os_condition_broadcast(&runtime->changed);
     while (runtime->quiet < runtime->worker_count + 1)
-        pthread_cond_wait(&runtime->changed, &runtime->lock);
+        skua_os_condition_wait(&runtime->changed, &runtime->lock);
     pthread_mutex_unlock(&runtime->lock);
 }
 
@@ -118,7 +119,7 @@ static void stopper_quiet(skua_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->lock);
     runtime->quiet++;
-    pthread_cond_broadcast(&runtime->changed);
+    skua_os_condition_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
 }
 
@@ -129,21 +130,21 @@ static int start_workers(skua_runtime *runtime)
     int rc = 0;
     while (started < runtime->worker_count && rc == 0) {
         struct skua_worker *worker = &runtime->workers[started];
-        rc = -pthread_create(&worker->pthread, NULL, skua_worker_main, worker);
+        rc = skua_os_thread_create(&worker->os_thread, skua_worker_main, worker);
         if (rc == 0)
             started++;
     }
     pthread_mutex_lock(&runtime->lock);
     while (runtime->up < started)
-        pthread_cond_wait(&runtime->changed, &runtime->lock);
+        skua_os_condition_wait(&runtime->changed, &runtime->lock);
     if (rc < 0 && runtime->start_error == 0)
         runtime->start_error = rc;
     rc = runtime->start_error;
     runtime->go = true;
-    pthread_cond_broadcast(&runtime->changed);
+    skua_os_condition_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
     for (unsigned i = 0; rc < 0 && i < started; i++)
-        pthread_join(runtime->workers[i].pthread, NULL);
+        skua_os_thread_join(&runtime->workers[i].os_thread);
     return rc;
 }
 
@@ -186,7 +187,7 @@ static void runtime_free(void *arg)
     free(atomic_load_explicit(&runtime->buffers, memory_order_relaxed));
     free(runtime->workers);
     pthread_mutex_destroy(&runtime->lock);
-    pthread_cond_destroy(&runtime->changed);
+    skua_os_condition_fini(&runtime->changed);
     free(runtime);
 }
 
@@ -239,7 +240,7 @@ static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
     skua_monitor_init(&runtime->monitor);
     skua_inject_queue_init(&runtime->inject);
     pthread_mutex_init(&runtime->lock, NULL);
-    pthread_cond_init(&runtime->changed, NULL);
+    skua_os_condition_init(&runtime->changed);
     return runtime;
 }
 
@@ -281,14 +282,17 @@ int skua_runtime_start(skua_runtime **out, const skua_options *options)
 /* ---- stop ------------------------------------------------------------------------------------ */
 
 /*
- * Interrupts whatever wait @object is in; one that is not of a live task does nothing. The caller
- * has pinned the runtime: so the agent behind proxy stays (skua_executor_destroy_owned()).
+ * Ends @object if it is dormant, otherwise interrupts whatever wait it is in; one that is not of a
+ * live task does nothing. The caller has pinned the runtime: so the agent behind proxy stays
+ * (skua_executor_destroy_owned()).
  */
 static void interrupt_object(void *object, void *arg)
 {
     struct skua_task *task = object;
     (void)arg;
     uint8_t run = atomic_load_explicit(&task->run, memory_order_acquire);
+    if (run == SKUA_RUN_DORMANT)
+        (void)skua_dormant_cancel(task);
     if (run != SKUA_RUN_STARTED)
         return;
     struct skua_agent *proxy = atomic_load_explicit(&task->proxy, memory_order_seq_cst);
@@ -355,7 +359,7 @@ int skua_runtime_stop(skua_runtime *runtime, skua_stop_mode mode, uint64_t deadl
     skua_idle_wake_all(runtime);
     stopper_quiet(runtime);
     for (unsigned i = 0; i < runtime->worker_count; i++)
-        pthread_join(runtime->workers[i].pthread, NULL);
+        skua_os_thread_join(&runtime->workers[i].os_thread);
     unmake(runtime);
     skua_overflow_uninstall();
     skua_fork_guard_release();

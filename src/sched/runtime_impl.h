@@ -59,7 +59,7 @@ struct skua_runtime {
 
     /* hand-shakes of the workers, under one lock: all up, all out of their loops */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    struct skua_os_condition changed;
     unsigned up;     /* workers that have come up or failed; guarded by lock */
     unsigned quiet;  /* workers out of their loop, and the stopper done waking; guarded by lock */
     int start_error; /* of the first worker that failed; guarded by lock */

@@ -3,22 +3,24 @@
  */
 #include "sched/task.h"
 
-#include "platform/futex.h"
+#include "sched/dormant.h"
 #include "sched/fork.h"
 #include "sched/runtime_impl.h"
+#include "sched/scope.h"
 #include "sched/wait.h"
+#include "sched/wakes.h"
+#include "sched/watch.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define WAKE_THREADS_MAX 8u
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
 struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *runtime,
                                      enum skua_object_kind kind, uint32_t refs)
 {
+    skua_vthread_point();
     struct skua_task *task;
     bool mine = thread != NULL && thread->runtime == runtime;
     if (skua_likely(mine))
@@ -40,9 +42,9 @@ struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *r
     task->future.stack_log2 = 0;
     atomic_store_explicit(&task->host, task, memory_order_relaxed);
     atomic_store_explicit(&task->proxy, NULL, memory_order_relaxed);
-    atomic_store_explicit(&task->cancelled, false, memory_order_relaxed);
+    atomic_store_explicit(&task->cancel, 0, memory_order_relaxed);
+    task->frames = NULL;
     atomic_store_explicit(&task->io_worker, SKUA_NO_WORKER, memory_order_relaxed);
-    atomic_store_explicit(&task->name, NULL, memory_order_relaxed);
     atomic_store_explicit(&task->deque, 0, memory_order_relaxed);
     atomic_store_explicit(&task->run, SKUA_RUN_UNSTARTED, memory_order_relaxed);
     return task;
@@ -77,9 +79,8 @@ void skua_object_unref(struct skua_thread *thread, struct skua_task *task)
 
 const char *skua_task_label(const struct skua_task *task)
 {
-    const char *name = atomic_load_explicit(&task->name, memory_order_relaxed);
-    const char *site = atomic_load_explicit(&task->site, memory_order_relaxed);
-    return name != NULL ? name : site;
+    const char *name = skua_task_given_name(task);
+    return name != NULL ? name : atomic_load_explicit(&task->site, memory_order_relaxed);
 }
 
 /* ---- futures --------------------------------------------------------------------------------- */
@@ -163,59 +164,27 @@ bool skua_future_remove_waiter(skua_future *future, struct skua_waiter *waiter)
     return false;
 }
 
-/* Whom a completion wakes, when it has let go of the waiters' frames. */
-struct wakes {
-    struct skua_link *tasks; /* through agent.link, which is ours until queued */
-    _Atomic uint32_t *threads[WAKE_THREADS_MAX]; /* futexes: addresses, not to be read */
-    unsigned thread_count;
-};
-
-static void wake_threads(struct wakes *wakes)
-{
-    for (unsigned i = 0; i < wakes->thread_count; i++)
-        skua_futex_wake(wakes->threads[i], 1);
-    wakes->thread_count = 0;
-}
-
-/* Ends the wait of @agent, whose frame may be gone as soon as it is RESOLVED. */
-static void wake_later(struct wakes *wakes, struct skua_agent *agent)
-{
-    enum skua_agent_type type = skua_agent_type(agent);
-    if (skua_agent_resolve(agent, SKUA_REASON_EVENT) != SKUA_RESOLVE_WAITING)
-        return;
-    if (type == SKUA_AGENT_TASK) {
-        agent->link.next = wakes->tasks;
-        wakes->tasks = &agent->link;
-        return;
-    }
-    if (wakes->thread_count == WAKE_THREADS_MAX)
-        wake_threads(wakes); /* under the lock: more threads wait for one future than is usual */
-    wakes->threads[wakes->thread_count++] = &agent->state;
-}
-
 bool skua_future_complete(skua_future *future, intptr_t value)
 {
+    skua_vthread_point();
     uintptr_t state = future_lock(future);
     if (state == SKUA_FUTURE_DONE)
         return false;
     future->value = value;
     /* The stack of waiters is newest first; prepending turns it round: first come, first woken. */
-    struct wakes wakes;
-    wakes.tasks = NULL;
-    wakes.thread_count = 0;
+    struct skua_wakes wakes;
+    skua_wakes_init(&wakes);
     for (struct skua_waiter *waiter = (struct skua_waiter *)state; waiter != NULL;) {
         struct skua_waiter *next = waiter->next;
-        wake_later(&wakes, waiter->agent);
+        if (skua_likely(waiter->agent != NULL))
+            skua_wakes_add(&wakes, waiter->agent, true);
+        else
+            skua_watcher_done(waiter, value, &wakes);
         waiter = next;
     }
     /* DONE */
     atomic_store_explicit(&future->state, SKUA_FUTURE_DONE, memory_order_release);
-    wake_threads(&wakes);
-    while (wakes.tasks != NULL) {
-        struct skua_agent *agent = (struct skua_agent *)(void *)wakes.tasks;
-        wakes.tasks = wakes.tasks->next;
-        skua_schedule(skua_task_of_agent(agent));
-    }
+    skua_wakes_flush(&wakes);
     return true;
 }
 
@@ -232,9 +201,23 @@ static void complete_own(skua_future *future, intptr_t value)
         (void)skua_future_complete(future, value);
 }
 
+/* A task ends with an error: who must know of it before its future is done. */
+static SKUA_NOINLINE void end_failed(struct skua_thread *thread, struct skua_task *task,
+                                     intptr_t value)
+{
+    uint8_t flags = atomic_load_explicit(&task->future.flags, memory_order_relaxed);
+    if ((flags & SKUA_FUTURE_SCOPED) && value != -ECANCELED)
+        skua_scope_child_failed(task, value);
+    if (flags & SKUA_FUTURE_FOLLOWER)
+        skua_dormant_drop_source(thread, task); /* it may never have run */
+}
+
 void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t value, bool drop)
 {
     skua_runtime *runtime = task->runtime;
+    skua_check(task->frames == NULL); /* a scope or shield was left open: its frame is gone */
+    if (skua_unlikely(SKUA_IS_ERROR(value)))
+        end_failed(thread, task, value);
     /* release: a stale queue entry that sees ENDED drops its reference, no more */
     atomic_store_explicit(&task->run, SKUA_RUN_ENDED, memory_order_release);
     complete_own(&task->future, value);
@@ -291,17 +274,26 @@ void skua_task_main(void *arg)
 
 bool skua_task_cancelled(struct skua_task *task)
 {
-    for (struct skua_task *at = task; at != NULL;) {
+    bool stolen = false;
+    for (struct skua_task *at = task;;) {
         /* seq_cst: POKE in agent.h */
-        if (atomic_load_explicit(&at->cancelled, memory_order_seq_cst))
+        uint8_t cancel = atomic_load_explicit(&at->cancel, memory_order_seq_cst);
+        if (skua_unlikely(cancel & SKUA_CANCEL_SHIELD)) /* a forker's chain may be changing */
+            return !stolen && skua_frames_cancelled(at);
+        if (cancel != 0)
             return true;
         /* relaxed: constant while it runs */
-        if (atomic_load_explicit(&at->run, memory_order_relaxed) == SKUA_RUN_INPLACE)
+        if (atomic_load_explicit(&at->run, memory_order_relaxed) == SKUA_RUN_INPLACE) {
             at = at->outer;
-        else if (atomic_load_explicit(&at->future.flags, memory_order_relaxed) & SKUA_FUTURE_STOLEN)
+        } else if (atomic_load_explicit(&at->future.flags, memory_order_relaxed) &
+                   SKUA_FUTURE_STOLEN) {
+            stolen = true;
             at = skua_fork_parent(at);
-        else
+            if (at == NULL)
+                break;
+        } else {
             break;
+        }
     }
     return atomic_load_explicit(&task->runtime->cancel_all, memory_order_seq_cst);
 }
@@ -346,6 +338,26 @@ skua_future *skua_spawn_at(skua_fn fn, void *arg, const char *site)
         return skua_future_failed(-ENOMEM);
     start(thread, task, fn, arg, site);
     return &task->future;
+}
+
+int skua_task_spawn_scoped(struct skua_thread *thread, struct scope *scope, skua_fn fn, void *arg,
+                           const char *site, struct skua_task **child)
+{
+    skua_runtime *runtime = thread != NULL ? thread->runtime : NULL;
+    int rc = may_start(thread, runtime);
+    if (skua_unlikely(rc < 0))
+        return rc;
+    struct skua_task *task = skua_object_create(thread, runtime, SKUA_OBJECT_TASK, 2);
+    if (skua_unlikely(task == NULL))
+        return -ENOMEM;
+    /* relaxed, both: published by the queue, or by the scope's list */
+    atomic_store_explicit(&task->future.flags, SKUA_FUTURE_SCOPED | SKUA_FUTURE_READ,
+                          memory_order_relaxed);
+    atomic_store_explicit(&task->sibling, NULL, memory_order_relaxed);
+    task->scope = scope;
+    start(thread, task, fn, arg, site);
+    *child = task;
+    return 0;
 }
 
 skua_future *skua_submit_at(skua_runtime *runtime, skua_fn fn, void *arg, const char *site)
@@ -398,9 +410,12 @@ int skua_spawn_with_at(const skua_task_options *options, skua_fn fn, void *arg,
     if (task == NULL)
         return -ENOMEM;
     task->future.stack_log2 = stack_log2(o->stack_size_bytes);
-    atomic_store_explicit(&task->name, o->name, memory_order_relaxed);
-    if (detached)
-        atomic_store_explicit(&task->future.flags, SKUA_FUTURE_DETACHED, memory_order_relaxed);
+    uint8_t flags = detached ? SKUA_FUTURE_DETACHED : 0;
+    if (o->name != NULL) {
+        atomic_store_explicit(&task->name, o->name, memory_order_relaxed);
+        flags |= SKUA_FUTURE_NAMED;
+    }
+    atomic_store_explicit(&task->future.flags, flags, memory_order_relaxed);
     if (future != NULL)
         *future = detached ? NULL : &task->future;
     start(thread, task, fn, arg, o->site != NULL ? o->site : site);
@@ -417,7 +432,7 @@ int skua_yield(void)
             return -ECHILD;
         if (skua_wait_cancelled())
             return -ECANCELED;
-        (void)sched_yield();
+        skua_spin_give_way();
         return 0;
     }
     if (skua_unlikely(skua_task_cancelled(thread->task)))

@@ -1,9 +1,10 @@
 /*
  * sched/task.h - the descriptor of a task, of an offloaded job and of a promise, and its future.
  *
- * WHAT   One 128-byte object for all three: each is "something that will have a result". It comes
- *        from the runtime's slab pool (promises made outside a runtime: malloc), and its memory is
- *        type-stable until the pool ends.
+ * WHAT   One object of three cache lines for all three: each is "something that will have a
+ *        result". The third line is seldom touched: its fields are valid only as their comments
+ *        say. It comes from the runtime's slab pool (promises made outside a runtime: malloc), and
+ *        its memory is type-stable until the pool ends.
  *
  * LIFE   refs counts handles, plus one for whoever will still touch the object: the queue entry and
  *        the running task (one reference passes from one to the other), the executor's queue, or
@@ -13,6 +14,8 @@
  *          UNSTARTED -> STARTED   popped from a queue: gets its own stack, or an executor thread
  *          UNSTARTED -> INPLACE   its awaiter runs it on the awaiter's stack
  *          UNSTARTED -> ENDED     cancelled before it started
+ *          DORMANT -> STARTED     popped from a queue, where what it waited for has put it
+ *          DORMANT -> ENDED       taken back by a cancel; see sched/dormant.h
  *          STARTED, INPLACE -> ENDED
  *        The transitions out of UNSTARTED are compare-and-swaps: one wins. A queue entry that finds
  *        INPLACE or ENDED is stale: it drops its reference and nothing else.
@@ -34,6 +37,7 @@
 #ifndef SKUA_SRC_TASK_H
 #define SKUA_SRC_TASK_H
 
+#include <skua/combine.h>
 #include <skua/future.h>
 #include <skua/runtime.h>
 #include <skua/task.h>
@@ -41,8 +45,12 @@
 #include "core/stack_pool.h"
 #include "platform/ctx.h"
 #include "sched/agent.h"
+#include "sched/wait_timer.h"
 
 struct skua_executor;
+struct skua_frame;
+struct skua_worker;
+struct scope;
 
 enum skua_object_kind {
     SKUA_OBJECT_TASK = 1,
@@ -56,8 +64,14 @@ enum {
     SKUA_FUTURE_READ = 1u,     /* somebody has looked at the result */
     SKUA_FUTURE_MALLOCED = 2u, /* free() it; constant */
     SKUA_FUTURE_DETACHED = 4u, /* constant */
-    SKUA_FUTURE_STOLEN = 8u    /* runs a stolen job; constant; see sched/fork.h */
+    SKUA_FUTURE_STOLEN = 8u,   /* runs a stolen job; constant; see sched/fork.h */
+    SKUA_FUTURE_SCOPED = 16u,  /* the child of a scope; constant; see sched/scope.h */
+    SKUA_FUTURE_NAMED = 32u,   /* has a name; constant */
+    SKUA_FUTURE_FOLLOWER = 64u /* made by skua_future_then(); constant */
 };
+
+/* skua_task.cancel; see sched/scope.h */
+enum { SKUA_CANCEL_TASK = 1u, SKUA_CANCEL_SCOPE = 2u, SKUA_CANCEL_SHIELD = 4u };
 
 #define SKUA_FUTURE_DONE ((uintptr_t)1)
 #define SKUA_FUTURE_LOCKED ((uintptr_t)2)
@@ -65,7 +79,7 @@ enum {
 /* A frame's place among the waiters of a future. */
 struct skua_waiter {
     struct skua_waiter *next;
-    struct skua_agent *agent;
+    struct skua_agent *agent; /* NULL: it is a watcher's; see sched/watch.h */
 };
 
 struct skua_future {
@@ -83,6 +97,7 @@ enum skua_run {
     SKUA_RUN_UNSTARTED,
     SKUA_RUN_STARTED,
     SKUA_RUN_INPLACE,
+    SKUA_RUN_DORMANT,
     SKUA_RUN_ENDED
 };
 
@@ -106,21 +121,38 @@ struct skua_task {
         _Atomic uint64_t producers; /* promise */
     };
     struct skua_future future;
-    skua_runtime *runtime; /* NULL for a promise made outside one */
-    _Atomic(const char *) name;
+    skua_runtime *runtime;     /* NULL for a promise made outside one */
+    struct skua_frame *frames; /* the innermost of its open scopes and shields; its own */
     _Atomic(const char *) site;
     _Atomic(struct skua_task *)
         host; /* whose agent waits on behalf of this: itself, or INPLACE: the host */
     _Atomic(struct skua_agent *) proxy; /* of a host on an executor thread: that thread's agent */
     struct skua_executor *executor;     /* of a job, or of a hopped host */
     _Atomic uint8_t run;                /* enum skua_run */
-    _Atomic bool cancelled;             /* level: stays set */
+    _Atomic uint8_t cancel;             /* SKUA_CANCEL_... */
     _Atomic uint16_t io_worker;         /* of a host: whose ring holds its ops */
     _Atomic uint32_t deque; /* its fork deque's number + 1; 0: it has none; see sched/fork.h */
+
+    _Atomic(const char *) name; /* if NAMED */
+    union {
+        struct scope *scope;              /* if SCOPED: whose child it is; constant */
+        struct skua_worker *timer_worker; /* of a timer: whose heap holds it; constant */
+    };
+    _Atomic(struct skua_task *) sibling;     /* the same: the next one; see sched/scope.h */
+    _Atomic(struct skua_task *) failed_next; /* of a failed child; guarded by the scope's lock */
+    union {
+        struct skua_wait_timer timer;  /* DORMANT until a time */
+        struct {                       /* FOLLOWER */
+            struct skua_waiter waiter; /* at source, while DORMANT */
+            skua_future *source;       /* a handle, until it starts or ends; then NULL */
+            skua_then_fn then;         /* constant */
+        };
+    };
 };
 
 #if !SKUA_ASAN && !SKUA_TSAN
-_Static_assert(sizeof(struct skua_task) == 128, "two cache lines");
+_Static_assert(offsetof(struct skua_task, name) == 128, "what a spawn touches: two cache lines");
+_Static_assert(sizeof(struct skua_task) == 192, "three cache lines");
 #endif
 #define SKUA_OBJECT_SIZE ((sizeof(struct skua_task) + 63) / 64 * 64)
 
@@ -211,7 +243,21 @@ void skua_task_give_stack(struct skua_task *task, struct skua_stack *stack);
 /* The entry of every task stack. */
 void skua_task_main(void *arg);
 
-/* "name" if it has one, else the site, else "?". */
+/* Spawns a child of @scope, with a reference for the scope. 0 or -errno. */
+int skua_task_spawn_scoped(struct skua_thread *thread, struct scope *scope, skua_fn fn, void *arg,
+                           const char *site, struct skua_task **child);
+
+/* Its name, NULL if it was given none. */
+static inline const char *skua_task_given_name(const struct skua_task *task)
+{
+    struct skua_task *t = (struct skua_task *)(uintptr_t)task;
+    /* relaxed, both: constant; a recycled object may tell the next one's */
+    if (!(atomic_load_explicit(&t->future.flags, memory_order_relaxed) & SKUA_FUTURE_NAMED))
+        return NULL;
+    return atomic_load_explicit(&t->name, memory_order_relaxed);
+}
+
+/* Its name if it has one, else the site of its spawn. */
 const char *skua_task_label(const struct skua_task *task);
 
 #endif /* SKUA_SRC_TASK_H */

@@ -10,34 +10,53 @@
 
 #include <errno.h>
 
-static int arm_timer(struct skua_wait *wait, uint64_t deadline_ns)
+static int arm_in(struct skua_worker *worker, struct skua_wait_timer *timer, uint64_t deadline_ns,
+                  bool *earliest)
 {
-    struct skua_worker *worker = wait->thread->worker;
-    wait->timer.agent = wait->agent;
-    skua_timer_init(&wait->timer.timer);
+    skua_timer_init(&timer->timer);
     skua_spin_lock(&worker->timer_lock);
-    int rc = skua_timer_heap_add(&worker->timers, &wait->timer.timer, deadline_ns);
+    *earliest = deadline_ns < skua_timer_heap_deadline(&worker->timers);
+    int rc = skua_timer_heap_add(&worker->timers, &timer->timer, deadline_ns);
     skua_spin_unlock(&worker->timer_lock);
-    if (rc == 0)
-        wait->timer_worker = worker;
     return rc;
 }
 
-/* After it the heap has no pointer into the frame, and nobody is about to use one it had. */
+int skua_wait_timer_arm(struct skua_wait_timer *timer, struct skua_worker **worker,
+                        uint64_t deadline_ns)
+{
+    struct skua_thread *thread = skua_thread_self();
+    bool own = thread->worker != NULL;
+    struct skua_worker *holder = own ? thread->worker : &thread->runtime->workers[0];
+    bool earliest;
+    int rc = arm_in(holder, timer, deadline_ns, &earliest);
+    if (rc < 0)
+        return rc;
+    *worker = holder;
+    if (!own && earliest) /* it may sleep for longer than that. The caller's task keeps it there */
+        holder->engine->ops->wake(holder->engine);
+    return 0;
+}
+
+void skua_wait_timer_disarm(struct skua_wait_timer *timer, struct skua_worker **worker)
+{
+    struct skua_worker *holder = *worker;
+    if (holder == NULL)
+        return;
+    skua_spin_lock(&holder->timer_lock);
+    (void)skua_timer_heap_remove(&holder->timers, &timer->timer);
+    skua_spin_unlock(&holder->timer_lock);
+    *worker = NULL;
+}
+
 static void disarm_timer(struct skua_wait *wait)
 {
-    struct skua_worker *worker = wait->timer_worker;
-    if (worker == NULL)
-        return;
-    skua_spin_lock(&worker->timer_lock);
-    (void)skua_timer_heap_remove(&worker->timers, &wait->timer.timer);
-    skua_spin_unlock(&worker->timer_lock);
-    wait->timer_worker = NULL;
+    skua_wait_timer_disarm(&wait->timer, &wait->timer_worker);
 }
 
 int skua_wait_begin(struct skua_wait *wait, enum skua_wait_kind kind, bool deaf,
                     uint64_t deadline_ns)
 {
+    skua_vthread_point();
     struct skua_thread *thread = skua_thread_self();
     wait->thread = thread;
     wait->timer_worker = NULL;
@@ -54,7 +73,12 @@ int skua_wait_begin(struct skua_wait *wait, enum skua_wait_kind kind, bool deaf,
     skua_agent_prepare(wait->agent, kind, deaf);
     if (deadline_ns == SKUA_FOREVER || thread == NULL || thread->worker == NULL)
         return 0;
-    int rc = arm_timer(wait, deadline_ns);
+    bool earliest;
+    wait->timer.kind = NULL;
+    wait->timer.agent = wait->agent;
+    int rc = arm_in(thread->worker, &wait->timer, deadline_ns, &earliest);
+    if (rc == 0)
+        wait->timer_worker = thread->worker;
     if (rc < 0 && skua_agent_abandon(wait->agent)) {
         /* Only skua_agent_unpark() can have come: its token stays. seq_cst: as skua_unpark()'s */
         atomic_store_explicit(&thread->task->future.token, 1, memory_order_seq_cst);
@@ -81,7 +105,7 @@ static enum skua_reason park_thread(struct skua_wait *wait)
             if ((state & SKUA_AGENT_PHASE_MASK) == SKUA_AGENT_RESOLVED)
                 break;
             int rc = skua_futex_wait(&agent->state, state, wait->deadline_ns);
-            if (rc == -ETIMEDOUT)
+            if (rc == -ETIMEDOUT || rc == -EDEADLK) /* the latter in a simulation, at its end */
                 (void)skua_agent_resolve(agent, SKUA_REASON_TIMEOUT);
         }
         skua_executor_block_end(wait->thread);

@@ -17,14 +17,19 @@
 #ifndef SKUA_SRC_WAIT_H
 #define SKUA_SRC_WAIT_H
 
-#include "core/timer_heap.h"
+#include "sched/wait_timer.h"
 #include "sched/worker.h"
 
-/* A timer that ends a wait. */
-struct skua_wait_timer {
-    struct skua_timer timer;
-    struct skua_agent *agent;
-};
+/*
+ * Arms @timer, which is not armed, in the calling worker's heap; from elsewhere in another's.
+ * @worker is where that one is kept; NULL while it is not armed. 0, -ENOMEM.
+ */
+int skua_wait_timer_arm(struct skua_wait_timer *timer, struct skua_worker **worker,
+                        uint64_t deadline_ns);
+
+/* After it the heap has no pointer to @timer, and nobody is about to use one it had; but see fire.
+ */
+void skua_wait_timer_disarm(struct skua_wait_timer *timer, struct skua_worker **worker);
 
 struct skua_wait {
     struct skua_agent *agent; /* arm sources with it */

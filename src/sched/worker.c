@@ -132,6 +132,7 @@ static SKUA_NOINLINE void inject(skua_runtime *runtime, struct skua_task *task)
 
 void skua_schedule(struct skua_task *task)
 {
+    skua_vthread_point();
     struct skua_thread *thread = skua_thread_self();
     if (skua_likely(thread != NULL && thread->worker != NULL && thread->runtime == task->runtime))
         skua_worker_wake_task(thread->worker, task);
@@ -141,7 +142,10 @@ void skua_schedule(struct skua_task *task)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-/* A queue entry: claims an unstarted task, drops a stale one. True if @task is to be run. */
+/*
+ * A queue entry: claims an unstarted task, drops a stale one. True if @task is to be run. A dormant
+ * one in a queue has been made ready, and cannot be taken back any more.
+ */
 static bool accept(struct skua_worker *worker, struct skua_task *task)
 {
     /* acquire: partner CLAIM */
@@ -150,6 +154,11 @@ static bool accept(struct skua_worker *worker, struct skua_task *task)
         return true;
     if (run == SKUA_RUN_UNSTARTED && skua_task_claim(task, SKUA_RUN_STARTED))
         return true;
+    if (run == SKUA_RUN_DORMANT) {
+        /* release: as CLAIM; the queue entry alone gives the right to it */
+        atomic_store_explicit(&task->run, SKUA_RUN_STARTED, memory_order_release);
+        return true;
+    }
     skua_object_unref(&worker->thread, task);
     return false;
 }
@@ -482,8 +491,12 @@ void skua_worker_timers(struct skua_worker *worker)
         skua_spin_lock(&worker->timer_lock);
         struct skua_timer *timer = skua_timer_heap_pop(&worker->timers, now_ns);
         struct skua_agent *ready = NULL;
-        if (timer != NULL) {
-            struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);
+        const struct skua_timer_kind *kind = NULL;
+        struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);
+        if (timer != NULL && wait->kind != NULL) {
+            if (wait->kind->begin(wait))
+                kind = wait->kind;
+        } else if (timer != NULL) {
             struct skua_agent *agent = wait->agent;
             if (skua_agent_resolve(agent, SKUA_REASON_TIMEOUT) == SKUA_RESOLVE_WAITING)
                 ready = agent;
@@ -492,7 +505,9 @@ void skua_worker_timers(struct skua_worker *worker)
         if (timer == NULL)
             return;
         skua_counter_add(&worker->counters.timers_fired, 1);
-        if (ready != NULL) /* not by the next slot: they run in the order of their deadlines */
+        if (kind != NULL)
+            kind->fire(wait);
+        else if (ready != NULL) /* not by the next slot: in the order of their deadlines */
             skua_worker_spawned(worker, skua_task_of_agent(ready));
     }
 }

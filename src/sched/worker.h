@@ -27,10 +27,10 @@
 #include "core/timer_heap.h"
 #include "engine/engine.h"
 #include "platform/fault.h"
+#include "platform/thread.h"
 #include "platform/tls.h"
+#include "platform/vthread.h"
 #include "sched/task.h"
-
-#include <pthread.h>
 
 /* How a task has left its stack, and what must be done now that it has. */
 enum skua_post {
@@ -112,7 +112,7 @@ struct skua_worker {
     /* constant after start */
     unsigned index;
     struct skua_engine *engine;
-    pthread_t pthread;
+    struct skua_os_thread os_thread;
 
     /* shared */
     _Atomic(struct skua_task *) next SKUA_CACHE_ALIGNED; /* put by the owner, taken by CAS */

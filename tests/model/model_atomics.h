@@ -120,9 +120,25 @@ static inline void skua_spin_lock(struct skua_spin *lock)
     model_lock(&lock->locked);
 }
 
+/* Waits, where the real one fails: whoever fails tries again. */
+static inline bool skua_spin_try_lock(struct skua_spin *lock)
+{
+    model_lock(&lock->locked);
+    return true;
+}
+
+static inline void skua_spin_give_way(void)
+{
+}
+
 static inline void skua_spin_unlock(struct skua_spin *lock)
 {
     model_unlock(&lock->locked);
 }
+
+uint64_t model_await(const volatile void *address, uint64_t mask, uint64_t want, memory_order order,
+                     bool may_last, struct model_site site);
+#define skua_spin_until_false(flag)                                                                \
+    ((void)model_await((flag), UINT64_MAX, 0, memory_order_acquire, false, MODEL_SITE(flag)))
 
 #endif /* SKUA_TESTS_MODEL_ATOMICS_H */

@@ -1,0 +1,137 @@
+/*
+ * skua/sim.h - simulation: a runtime on one thread whose every decision a seed makes.
+ *
+ * skua_sim_run() runs a function as the first task of a runtime with virtual workers. The seed
+ * decides who runs next at each call of the library, how long I/O takes, and which of it fails. The
+ * clock is virtual: it moves only when nothing can run, so an hour of sleeping takes no time. The
+ * same seed makes the same execution, to which trace_hash attests: a failure that was found once is
+ * found again. When nothing can ever run again the tasks and what they wait for are printed.
+ *
+ * Programs under test use the ordinary calls of the library, and files, pipes and Unix sockets of
+ * the kernel, which the simulator only asks for what they can do at once. What they must not use,
+ * if runs are to be the same, is other clocks, random numbers not from skua_sim_random(), threads
+ * of their own, and system calls that block.
+ */
+#ifndef SKUA_SIM_H
+#define SKUA_SIM_H
+
+#include <skua/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What can go wrong with an operation. */
+typedef enum skua_sim_fault_kind {
+    SKUA_SIM_SHORT = 0,  /* a read or write of less than was asked for */
+    SKUA_SIM_EINTR,      /* interrupted, having done nothing */
+    SKUA_SIM_EAGAIN,     /* read, write: not ready after all */
+    SKUA_SIM_ECONNRESET, /* read, write of a socket */
+    SKUA_SIM_ENOSPC,     /* write, allocate, create */
+    SKUA_SIM_EIO,        /* read, write, sync */
+    SKUA_SIM_EMFILE,     /* open */
+    SKUA_SIM_ENOMEM,     /* any: the request cannot be stored */
+    SKUA_SIM_ENOBUFS,    /* read, write of a socket */
+    SKUA_SIM_FAULT_KINDS
+} skua_sim_fault_kind;
+
+/* One fault: the operation with this number, counted from 0 in the order in which they end. */
+typedef struct skua_sim_fault {
+    uint64_t operation;
+    skua_sim_fault_kind kind;
+    unsigned length; /* of SKUA_SIM_SHORT: bytes left of the request, 1 at least */
+} skua_sim_fault;
+
+/* How to simulate. Zero-initialise; zero means default everywhere. */
+typedef struct skua_sim_options {
+    unsigned workers;            /* virtual; default 2 */
+    unsigned stalls_per_million; /* of the points where another thread may go on; default 0 */
+    uint64_t stall_max_ns;       /* a worker that stalls does so for less; default 1 ms */
+    uint64_t latency_max_ns;     /* of an operation, at most; default 100 us */
+    unsigned faults_per_million[SKUA_SIM_FAULT_KINDS]; /* of the operations; default 0 */
+    const skua_sim_fault *script; /* instead of those: exactly these, in order of operation */
+    size_t script_count;
+    uint64_t step_limit;     /* decisions after which it counts as stuck; default 20 million */
+    size_t stack_size_bytes; /* of the tasks; default as skua_options */
+    bool is_quiet;           /* prints nothing about a deadlock */
+    uint64_t reserved[4];    /* zero */
+} skua_sim_options;
+
+#define SKUA_SIM_FAULTS_MAX 64
+
+/* What a simulation was like. */
+typedef struct skua_sim_report {
+    uint64_t seed;
+    uint64_t trace_hash; /* of all decisions, results and times */
+    uint64_t steps;      /* decisions */
+    uint64_t virtual_ns; /* that have passed */
+    uint64_t operations;
+    bool is_deadlock;   /* nothing could run any more, or the step limit was reached */
+    size_t fault_count; /* that happened; the first SKUA_SIM_FAULTS_MAX are in faults */
+    skua_sim_fault faults[SKUA_SIM_FAULTS_MAX];
+} skua_sim_report;
+
+/**
+ * Runs @fn(@arg) as the first task of a simulated runtime, and stops that by cancel.
+ *
+ * Context: a thread that belongs to no runtime and no simulation.
+ * Cancellation: not a cancellation point.
+ * Returns: the result of @fn; -EDEADLK if nothing could run any more, or the step limit was reached
+ *   (@report, if it is not NULL, tells); -EINVAL (@fn NULL, nonzero reserved field, a script out of
+ *   order, workers over SKUA_WORKERS_MAX); -EPERM from inside a runtime; -EBUSY inside a
+ *   simulation; -ENOMEM; -ECHILD in a forked child; -ENOTSUP in a library built with
+ * ThreadSanitizer. Source: FoundationDB's simulation; W. Thimbleby's and others' work on
+ *   deterministic scheduling: Rust's loom and shuttle, Go's testing/synctest.
+ */
+SKUA_API intptr_t skua_sim_run(uint64_t seed, const skua_sim_options *options, skua_fn fn,
+                               void *arg, skua_sim_report *report);
+
+/**
+ * Runs @count simulations with the seeds from @first on, until one's result is an error.
+ *
+ * Prints the seed of one that fails, and how to run it again, on standard error, unless it is to be
+ * quiet.
+ *
+ * Context: as skua_sim_run().
+ * Cancellation: not a cancellation point.
+ * Returns: 0 if none failed; else the result of the first that did, *@report being about it.
+ */
+SKUA_API intptr_t skua_sim_sweep(uint64_t first, uint64_t count, const skua_sim_options *options,
+                                 skua_fn fn, void *arg, skua_sim_report *report);
+
+/**
+ * Looks for fewer faults that make @fn fail with the same seed. @report is of a failed run; in it
+ * the faults are replaced by as few as were found to do it.
+ *
+ * Context: as skua_sim_run().
+ * Cancellation: not a cancellation point.
+ * Returns: how many runs it took; -EINVAL if an argument is NULL, or the run had more than
+ *   SKUA_SIM_FAULTS_MAX faults; -EAGAIN if its faults alone, as a script, do not make it fail.
+ * Source: A. Zeller, R. Hildebrandt, Simplifying and isolating failure-inducing input (2002).
+ */
+SKUA_API int skua_sim_shrink(const skua_sim_options *options, skua_fn fn, void *arg,
+                             skua_sim_report *report);
+
+/**
+ * A random number of the simulation's.
+ *
+ * Context: any thread of a simulation; never waits.
+ * Cancellation: not a cancellation point.
+ * Returns: a number below @count; 0 if @count is 0, or outside a simulation.
+ */
+SKUA_API uint64_t skua_sim_random(uint64_t count);
+
+/**
+ * Lets the simulation choose who runs next, as every call of the library does. Outside one nothing.
+ *
+ * Context: any; in a simulation others may run before it returns.
+ * Cancellation: not a cancellation point.
+ * Returns: nothing.
+ */
+SKUA_API void skua_sim_point(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SKUA_SIM_H */

@@ -1,0 +1,364 @@
+/*
+ * sim/sim_engine.c - the engine of a simulated worker.
+ *
+ * WHAT   An operation takes a virtual time that the seed decides. When that is over it is carried
+ *        out at once by a system call, if the descriptor is ready; if not it is blocked, and waits
+ *        until it is: nobody but the threads of the simulation can make it so, so it is enough to
+ *        look when none of them can run. What the kernel does with pipes, Unix sockets and files of
+ *        one process depends on nothing but the order of the calls.
+ *
+ * STATE  An op is in the list of its engine from submit to completion. private_.engine holds when
+ *        it is due, and 0 once it has been cancelled.
+ */
+#include "sim/world.h"
+
+#include "base/list.h"
+#include "io/op_blocking.h"
+#include "platform/vthread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#define PIECE_BYTES 4096u /* what a pipe or socket that is ready to be written takes at least */
+#define CANCELLED 0u
+
+struct sim_engine {
+    struct skua_engine base; /* first */
+    struct skua_world *world;
+    struct sim_engine *next; /* of the world */
+    struct sim_op *ops;      /* in flight, in order of submission */
+    struct sim_op **last;
+    _Atomic uint32_t word; /* futex of a waiting poll; bumped by wakes */
+};
+
+struct sim_op {
+    struct sim_op *next;
+    skua_op *op;
+    uint64_t due_ns; /* CANCELLED: at once */
+    bool is_cancelled;
+};
+
+static struct sim_engine *engine_of(struct skua_engine *engine)
+{
+    return (struct sim_engine *)(void *)engine;
+}
+
+/* ---- carrying out ---------------------------------------------------------------------------- */
+
+static bool is_read(const skua_op *op)
+{
+    return op->code == SKUA_OP_READ || op->code == SKUA_OP_READ_FIXED || op->code == SKUA_OP_READV;
+}
+
+static bool is_write(const skua_op *op)
+{
+    return op->code == SKUA_OP_WRITE || op->code == SKUA_OP_WRITE_FIXED ||
+           op->code == SKUA_OP_WRITEV;
+}
+
+static bool is_stream(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
+}
+
+static bool poll_now(int fd, short events)
+{
+    struct pollfd entry = {.fd = fd, .events = events};
+    return poll(&entry, 1, 0) != 0; /* an error: the call itself will tell */
+}
+
+bool skua_world_is_ready(const skua_op *op)
+{
+    if (op->code == SKUA_OP_POLL)
+        return poll_now(op->fd, (short)op->flags);
+    if (is_read(op))
+        return !is_stream(op->fd) || poll_now(op->fd, POLLIN);
+    if (is_write(op))
+        return !is_stream(op->fd) || poll_now(op->fd, POLLOUT);
+    if (op->code == SKUA_OP_SPLICE)
+        return (!is_stream(op->fd) || poll_now(op->fd, POLLIN)) &&
+               (!is_stream(op->fd2) || poll_now(op->fd2, POLLOUT));
+    return true;
+}
+
+static int error_of(skua_sim_fault_kind kind)
+{
+    static const int errors[SKUA_SIM_FAULT_KINDS] = {
+        [SKUA_SIM_EINTR] = EINTR,   [SKUA_SIM_EAGAIN] = EAGAIN,  [SKUA_SIM_ECONNRESET] = ECONNRESET,
+        [SKUA_SIM_ENOSPC] = ENOSPC, [SKUA_SIM_EIO] = EIO,        [SKUA_SIM_EMFILE] = EMFILE,
+        [SKUA_SIM_ENOMEM] = ENOMEM, [SKUA_SIM_ENOBUFS] = ENOBUFS};
+    return errors[kind];
+}
+
+static bool can_fail(const skua_op *op, skua_sim_fault_kind kind)
+{
+    bool moves = is_read(op) || is_write(op);
+    switch (kind) {
+    case SKUA_SIM_SHORT:
+        return (op->code == SKUA_OP_READ || op->code == SKUA_OP_WRITE) && op->len > 1;
+    case SKUA_SIM_EINTR:
+        return moves || op->code == SKUA_OP_FSYNC || op->code == SKUA_OP_OPENAT;
+    case SKUA_SIM_EAGAIN:
+        return moves && is_stream(op->fd);
+    case SKUA_SIM_ECONNRESET:
+    case SKUA_SIM_ENOBUFS:
+        return moves && is_stream(op->fd);
+    case SKUA_SIM_ENOSPC:
+        return is_write(op) || op->code == SKUA_OP_FALLOCATE || op->code == SKUA_OP_OPENAT ||
+               op->code == SKUA_OP_MKDIRAT;
+    case SKUA_SIM_EIO:
+        return moves || op->code == SKUA_OP_FSYNC;
+    case SKUA_SIM_EMFILE:
+        return op->code == SKUA_OP_OPENAT;
+    case SKUA_SIM_ENOMEM:
+        return op->code != SKUA_OP_CLOSE && op->code != SKUA_OP_POLL;
+    case SKUA_SIM_FAULT_KINDS:
+        break;
+    }
+    return false;
+}
+
+/* The fault that operation number @number is to suffer; false: none. */
+static bool choose_fault(struct skua_world *world, const skua_op *op, uint64_t number,
+                         skua_sim_fault *fault)
+{
+    const skua_sim_options *options = &world->options;
+    if (options->script != NULL) {
+        while (world->script_next < options->script_count &&
+               options->script[world->script_next].operation < number)
+            world->script_next++;
+        if (world->script_next == options->script_count ||
+            options->script[world->script_next].operation != number)
+            return false;
+        *fault = options->script[world->script_next];
+        return can_fail(op, fault->kind);
+    }
+    for (unsigned kind = 0; kind < SKUA_SIM_FAULT_KINDS; kind++) {
+        unsigned rate = options->faults_per_million[kind];
+        if (rate == 0 || !can_fail(op, (skua_sim_fault_kind)kind) ||
+            skua_world_random(world, 1000000) >= rate)
+            continue;
+        *fault = (skua_sim_fault){.operation = number, .kind = (skua_sim_fault_kind)kind};
+        if (kind == SKUA_SIM_SHORT)
+            fault->length =
+                (unsigned)(1 + skua_world_random(
+                                   world, (op->len < PIECE_BYTES ? op->len : PIECE_BYTES) - 1));
+        return true;
+    }
+    return false;
+}
+
+static void note_fault(struct skua_world *world, const skua_sim_fault *fault)
+{
+    skua_sim_report *report = world->report;
+    if (report->fault_count < SKUA_SIM_FAULTS_MAX)
+        report->faults[report->fault_count] = *fault;
+    report->fault_count++;
+}
+
+void skua_world_perform(struct skua_world *world, skua_op *op)
+{
+    skua_sim_fault fault;
+    skua_op part = *op;
+    uint64_t number = world->operations++;
+    bool spoiled = choose_fault(world, op, number, &fault);
+    if (spoiled)
+        note_fault(world, &fault);
+    if (spoiled && fault.kind != SKUA_SIM_SHORT) {
+        op->result = -error_of(fault.kind);
+    } else {
+        if (spoiled && fault.length < part.len)
+            part.len = fault.length;
+        if (is_write(op) && part.len > PIECE_BYTES && op->code != SKUA_OP_WRITEV &&
+            is_stream(op->fd))
+            part.len = PIECE_BYTES; /* more could block */
+        skua_op_perform(&part);
+        op->result = part.result;
+    }
+    skua_world_trace(world, ((uint64_t)op->code << 56) ^ (uint64_t)op->result);
+}
+
+/* ---- waiting for descriptors ----------------------------------------------------------------- */
+
+bool skua_world_wake_ready(struct skua_world *world)
+{
+    bool woken = false;
+    uint64_t now_ns = skua_vthread_now();
+    for (struct sim_engine *engine = world->engines; engine != NULL; engine = engine->next) {
+        for (struct sim_op *at = engine->ops; at != NULL; at = at->next) {
+            if (at->due_ns > now_ns || !skua_world_is_ready(at->op))
+                continue;
+            woken |= skua_vthread_wake(&engine->word, 1) > 0; /* it may be stalled, too */
+            break;
+        }
+    }
+    return woken;
+}
+
+/* A thread without an engine: looks again when time has passed, for nobody can tell it. */
+static void run_blocking(skua_op *op)
+{
+    struct skua_world *world = skua_sim_world();
+    skua_vthread_stall(skua_vthread_now() + 1 +
+                       skua_world_random(world, world->options.latency_max_ns));
+    while (!skua_world_is_ready(op))
+        skua_vthread_stall(skua_vthread_now() + world->options.latency_max_ns + 1);
+    skua_world_perform(world, op);
+}
+
+/* ---- the engine ------------------------------------------------------------------------------ */
+
+static int sim_create(struct skua_engine **out, const struct skua_engine_config *config)
+{
+    (void)config;
+    struct sim_engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return -ENOMEM;
+    engine->base.ops = skua_world_hooks.engine;
+    engine->world = skua_sim_world();
+    engine->last = &engine->ops;
+    engine->next = engine->world->engines;
+    engine->world->engines = engine;
+    *out = &engine->base;
+    return 0;
+}
+
+static void sim_destroy(struct skua_engine *base)
+{
+    struct sim_engine *engine = engine_of(base);
+    struct sim_engine **at = &engine->world->engines;
+    while (*at != engine)
+        at = &(*at)->next;
+    *at = engine->next;
+    free(engine);
+}
+
+static int sim_submit(struct skua_engine *base, skua_op *op)
+{
+    struct sim_engine *engine = engine_of(base);
+    struct sim_op *entry = malloc(sizeof(*entry));
+    if (entry == NULL)
+        return -ENOMEM;
+    uint64_t latency = skua_world_random(engine->world, engine->world->options.latency_max_ns);
+    *entry = (struct sim_op){.op = op, .due_ns = skua_vthread_now() + latency + 1};
+    *engine->last = entry;
+    engine->last = &entry->next;
+    skua_op_private(op)->engine = (uint64_t)(uintptr_t)entry;
+    base->in_flight++;
+    atomic_fetch_add_explicit(&base->submitted_total, 1, memory_order_relaxed);
+    return 0;
+}
+
+static void sim_cancel(struct skua_engine *base, skua_op *op)
+{
+    (void)base;
+    struct sim_op *entry = (struct sim_op *)(uintptr_t)skua_op_private(op)->engine;
+    entry->is_cancelled = true;
+}
+
+/* What has ended by now goes back to its submitter. */
+static unsigned complete_due(struct sim_engine *engine)
+{
+    struct skua_world *world = engine->world;
+    unsigned count = 0;
+    for (struct sim_op **at = &engine->ops; *at != NULL;) {
+        struct sim_op *entry = *at;
+        bool is_due = entry->due_ns <= skua_vthread_now() && skua_world_is_ready(entry->op);
+        /* A result that is there may beat the cancel, or not. */
+        bool is_lost = entry->is_cancelled && (!is_due || skua_world_random(world, 2) == 0);
+        if (!is_due && !is_lost) {
+            at = &entry->next;
+            continue;
+        }
+        *at = entry->next;
+        if (entry->next == NULL)
+            engine->last = at;
+        if (is_lost) {
+            entry->op->result = -ECANCELED;
+            skua_world_trace(world, ECANCELED);
+        } else {
+            skua_world_perform(world, entry->op);
+        }
+        skua_op *op = entry->op;
+        free(entry);
+        engine->base.in_flight--;
+        count++;
+        skua_op_private(op)->complete(op);
+    }
+    atomic_fetch_add_explicit(&engine->base.completed_total, count, memory_order_relaxed);
+    return count;
+}
+
+static uint64_t first_due(const struct sim_engine *engine, uint64_t deadline_ns)
+{
+    uint64_t now_ns = skua_vthread_now();
+    for (const struct sim_op *at = engine->ops; at != NULL; at = at->next) {
+        if (at->is_cancelled)
+            return now_ns;
+        if (at->due_ns > now_ns && at->due_ns < deadline_ns) /* else it is blocked */
+            deadline_ns = at->due_ns;
+    }
+    return deadline_ns;
+}
+
+static unsigned sim_poll(struct skua_engine *base, uint64_t deadline_ns)
+{
+    struct sim_engine *engine = engine_of(base);
+    unsigned count = complete_due(engine);
+    if (count > 0 || deadline_ns == 0)
+        return count;
+    uint32_t woken = atomic_exchange_explicit(&engine->word, 0, memory_order_relaxed);
+    uint64_t until_ns = first_due(engine, deadline_ns);
+    if (woken == 0 && until_ns > skua_vthread_now()) {
+        (void)skua_vthread_wait(&engine->word, 0, until_ns);
+        atomic_store_explicit(&engine->word, 0, memory_order_relaxed);
+    }
+    return complete_due(engine);
+}
+
+static void sim_wake(struct skua_engine *base)
+{
+    struct sim_engine *engine = engine_of(base);
+    atomic_store_explicit(&engine->word, 1, memory_order_relaxed);
+    (void)skua_vthread_wake(&engine->word, 1);
+}
+
+static uint64_t sim_now(struct skua_engine *base)
+{
+    (void)base;
+    return skua_vthread_now();
+}
+
+static int sim_buffers(struct skua_engine *base, const struct iovec *buffers, unsigned count)
+{
+    (void)base;
+    (void)buffers;
+    (void)count;
+    return 0;
+}
+
+static void sim_describe(struct skua_engine *base, char *text, size_t size)
+{
+    (void)base;
+    (void)snprintf(text, size, "simulated");
+}
+
+static const struct skua_engine_ops sim_ops = {
+    .name = "sim",
+    .create = sim_create,
+    .destroy = sim_destroy,
+    .submit = sim_submit,
+    .cancel = sim_cancel,
+    .poll = sim_poll,
+    .wake = sim_wake,
+    .now = sim_now,
+    .buffers = sim_buffers,
+    .describe = sim_describe,
+};
+
+const struct skua_sim_hooks skua_world_hooks = {&sim_ops, run_blocking};

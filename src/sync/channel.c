@@ -1,0 +1,359 @@
+/*
+ * sync/channel.c - see channel.h. The fast way is a look, a copy and nobody who waits; all else
+ * goes through attempt().
+ */
+#include "sync/channel.h"
+
+#include "platform/membarrier.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURNS_LOST_MAX 4
+
+static SKUA_ALWAYS_INLINE void copy_item(void *to, const void *from, size_t size)
+{
+    if (size == 8)
+        memcpy(to, from, 8);
+    else if (size != 0)
+        memcpy(to, from, size);
+}
+
+static char *slot(struct skua_channel *channel, size_t index)
+{
+    return channel->items + index * channel->item_size;
+}
+
+/* Under the lock: @item becomes the newest. */
+static void put(struct skua_channel *channel, const void *item)
+{
+    size_t index = channel->head + channel->count;
+    if (index >= channel->capacity)
+        index -= channel->capacity;
+    copy_item(slot(channel, index), item, channel->item_size);
+    channel->count++;
+}
+
+/* Under the lock: the oldest goes to @item. */
+static void get(struct skua_channel *channel, void *item)
+{
+    copy_item(item, slot(channel, channel->head), channel->item_size);
+    if (++channel->head == channel->capacity)
+        channel->head = 0;
+    channel->count--;
+}
+
+/* Under the lock: takes a waiter out and lets it go on. False: it is to try again, and is waking.
+ */
+static bool serve(struct skua_queued *waiter)
+{
+    bool handed = waiter->race != NULL || waiter->value >= TURNS_LOST_MAX;
+    waiter->value = handed ? 0 : SKUA_CHANNEL_TURN;
+    return handed;
+}
+
+/* Under the lock: C1 */
+static void serve_receivers(struct skua_channel *channel, struct skua_wakes *wakes)
+{
+    struct skua_queued *waiter;
+    while (channel->count != 0 && !channel->receiver_waking &&
+           (waiter = skua_wait_queue_pop(&channel->receivers)) != NULL) {
+        if (serve(waiter))
+            get(channel, waiter->item);
+        else
+            channel->receiver_waking = true;
+        skua_queued_wake(waiter, wakes);
+    }
+}
+
+/* Under the lock: C2 */
+static void serve_senders(struct skua_channel *channel, struct skua_wakes *wakes)
+{
+    struct skua_queued *waiter;
+    while (channel->count != channel->capacity && !channel->sender_waking &&
+           (waiter = skua_wait_queue_pop(&channel->senders)) != NULL) {
+        if (serve(waiter))
+            put(channel, waiter->item);
+        else
+            channel->sender_waking = true;
+        skua_queued_wake(waiter, wakes);
+    }
+}
+
+int skua_channel_offer(struct skua_channel *channel, const void *item, struct skua_wakes *wakes)
+{
+    if (channel->closed)
+        return -EPIPE;
+    if (channel->count != channel->capacity) {
+        put(channel, item);
+        serve_receivers(channel, wakes);
+        serve_senders(channel, wakes);
+        return 0;
+    }
+    if (channel->capacity != 0)
+        return -EAGAIN;
+    struct skua_queued *receiver = skua_wait_queue_pop(&channel->receivers);
+    if (receiver == NULL)
+        return -EAGAIN;
+    copy_item(receiver->item, item, channel->item_size);
+    receiver->value = 0;
+    skua_queued_wake(receiver, wakes);
+    return 0;
+}
+
+int skua_channel_take(struct skua_channel *channel, void *item, struct skua_wakes *wakes)
+{
+    if (channel->count != 0) {
+        get(channel, item);
+        serve_senders(channel, wakes);
+        serve_receivers(channel, wakes);
+        return 0;
+    }
+    struct skua_queued *sender = skua_wait_queue_pop(&channel->senders);
+    if (sender == NULL)
+        return channel->closed ? -EPIPE : -EAGAIN;
+    copy_item(item, sender->item, channel->item_size);
+    sender->value = 0;
+    skua_queued_wake(sender, wakes);
+    return 0;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static bool guard_lock(void *channel)
+{
+    return skua_channel_lock(channel);
+}
+
+static void guard_unlock(void *channel, bool biased)
+{
+    skua_channel_unlock(channel, biased);
+}
+
+/* What a send or a receive is about. */
+struct operation {
+    struct skua_channel *channel;
+    void *item; /* a send only reads it */
+    bool is_send;
+    bool is_waking; /* this one has been woken to try again */
+    intptr_t lost;  /* turns */
+};
+
+/* Tries, and if that does not work queues up with @node, unless it is NULL. */
+static int attempt(struct operation *op, struct skua_queued *node)
+{
+    struct skua_channel *channel = op->channel;
+    struct skua_wakes wakes;
+    skua_wakes_init(&wakes);
+    bool biased = skua_channel_lock(channel);
+    if (op->is_waking) {
+        op->is_waking = false;
+        *(op->is_send ? &channel->sender_waking : &channel->receiver_waking) = false;
+    }
+    int rc = op->is_send ? skua_channel_offer(channel, op->item, &wakes)
+                         : skua_channel_take(channel, op->item, &wakes);
+    if (rc == -EAGAIN && node != NULL) {
+        node->item = op->item;
+        node->value = op->lost;
+        struct skua_wait_queue *queue = op->is_send ? &channel->senders : &channel->receivers;
+        if (op->lost != 0)
+            skua_wait_queue_add_first(queue, node);
+        else
+            skua_wait_queue_add(queue, node);
+    }
+    skua_channel_unlock(channel, biased);
+    skua_wakes_flush(&wakes);
+    return rc;
+}
+
+/* A send or a receive that has to wait, or so it seemed. */
+static SKUA_NOINLINE int wait_at(struct skua_channel *channel, bool is_send, void *item,
+                                 uint64_t deadline_ns)
+{
+    static const struct skua_queue_guard guard = {guard_lock, guard_unlock};
+    struct operation op = {.channel = channel, .item = item, .is_send = is_send};
+    struct skua_wait_queue *queue = is_send ? &channel->senders : &channel->receivers;
+    for (;; op.lost++) {
+        struct skua_queue_wait wait;
+        int rc = skua_queue_wait_begin(&wait, SKUA_WAIT_CHANNEL, false, deadline_ns);
+        if (rc < 0) { /* the turn must not be lost, nor what is there now */
+            int last = op.is_waking ? attempt(&op, NULL) : -EAGAIN;
+            return last == -EAGAIN ? rc : last;
+        }
+        rc = attempt(&op, &wait.node);
+        if (rc != -EAGAIN) {
+            skua_queue_wait_abandon(&wait);
+            return rc;
+        }
+        rc = skua_queue_wait_park_guarded(&wait, queue, &guard, channel);
+        if (rc < 0 || wait.node.value != SKUA_CHANNEL_TURN)
+            return rc < 0 ? rc : (int)wait.node.value;
+        op.is_waking = true;
+    }
+}
+
+/* Somebody waits at the channel, or nothing goes. */
+static SKUA_NOINLINE int try_slow(struct skua_channel *channel, bool is_send, void *item)
+{
+    struct operation op = {.channel = channel, .item = item, .is_send = is_send};
+    return attempt(&op, NULL);
+}
+
+static SKUA_ALWAYS_INLINE bool is_bad(const struct skua_channel *channel, const void *item)
+{
+    return channel == NULL || (item == NULL && channel->item_size != 0);
+}
+
+/* Under the lock: whether nobody needs to be served. */
+static SKUA_ALWAYS_INLINE bool is_quiet(const struct skua_channel *channel)
+{
+    return (skua_wait_queue_empty(&channel->receivers) || channel->receiver_waking) &&
+           (skua_wait_queue_empty(&channel->senders) || channel->sender_waking);
+}
+
+static SKUA_ALWAYS_INLINE int try_send(struct skua_channel *channel, const void *item)
+{
+    bool biased = skua_channel_lock(channel);
+    bool easy = channel->count != channel->capacity && !channel->closed && is_quiet(channel);
+    if (skua_likely(easy))
+        put(channel, item);
+    skua_channel_unlock(channel, biased);
+    return skua_likely(easy) ? 0 : try_slow(channel, true, (void *)(uintptr_t)item);
+}
+
+static SKUA_ALWAYS_INLINE int try_recv(struct skua_channel *channel, void *item)
+{
+    bool biased = skua_channel_lock(channel);
+    bool easy = channel->count != 0 && is_quiet(channel);
+    if (skua_likely(easy))
+        get(channel, item);
+    skua_channel_unlock(channel, biased);
+    return skua_likely(easy) ? 0 : try_slow(channel, false, item);
+}
+
+int skua_channel_send_until(skua_channel *channel, const void *item, uint64_t deadline_ns)
+{
+    if (skua_unlikely(is_bad(channel, item)))
+        return -EINVAL;
+    int rc = try_send(channel, item);
+    if (skua_likely(rc != -EAGAIN))
+        return rc;
+    return wait_at(channel, true, (void *)(uintptr_t)item, deadline_ns); /* only read from */
+}
+
+int skua_channel_send(skua_channel *channel, const void *item)
+{
+    return skua_channel_send_until(channel, item, SKUA_FOREVER);
+}
+
+int skua_channel_try_send(skua_channel *channel, const void *item)
+{
+    return skua_unlikely(is_bad(channel, item)) ? -EINVAL : try_send(channel, item);
+}
+
+int skua_channel_recv_until(skua_channel *channel, void *item, uint64_t deadline_ns)
+{
+    if (skua_unlikely(is_bad(channel, item)))
+        return -EINVAL;
+    int rc = try_recv(channel, item);
+    return skua_likely(rc != -EAGAIN) ? rc : wait_at(channel, false, item, deadline_ns);
+}
+
+int skua_channel_recv(skua_channel *channel, void *item)
+{
+    return skua_channel_recv_until(channel, item, SKUA_FOREVER);
+}
+
+int skua_channel_try_recv(skua_channel *channel, void *item)
+{
+    return skua_unlikely(is_bad(channel, item)) ? -EINVAL : try_recv(channel, item);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+skua_channel *skua_channel_create(size_t item_size, size_t capacity)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(item_size, capacity, &bytes) ||
+        bytes > (size_t)PTRDIFF_MAX - 2 * sizeof(struct skua_channel))
+        return NULL;
+    /* A multiple of the alignment, as aligned_alloc() wants it. */
+    size_t size = (sizeof(struct skua_channel) + bytes + SKUA_CACHE_LINE - 1) / SKUA_CACHE_LINE *
+                  SKUA_CACHE_LINE;
+    struct skua_channel *channel = aligned_alloc(SKUA_CACHE_LINE, size);
+    if (channel == NULL)
+        return NULL;
+    memset(channel, 0, sizeof(*channel));
+    channel->capacity = capacity;
+    channel->item_size = item_size;
+    channel->barrier = skua_membarrier_init() ? skua_membarrier : NULL;
+    atomic_init(&channel->refs, 1);
+    return channel;
+}
+
+skua_channel *skua_channel_ref(skua_channel *channel)
+{
+    /* relaxed: the caller's handle keeps it alive meanwhile */
+    if (channel != NULL)
+        atomic_fetch_add_explicit(&channel->refs, 1, memory_order_relaxed);
+    return channel;
+}
+
+void skua_channel_unref(skua_channel *channel)
+{
+    /* acq_rel: the last one frees what the others have used */
+    if (channel == NULL || atomic_fetch_sub_explicit(&channel->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    skua_assert(skua_wait_queue_empty(&channel->receivers));
+    skua_assert(skua_wait_queue_empty(&channel->senders));
+    free(channel);
+}
+
+/* Under the lock: whoever waits in @queue learns that the channel is closed. */
+static void turn_away(struct skua_wait_queue *queue, struct skua_wakes *wakes)
+{
+    struct skua_queued *waiter;
+    while ((waiter = skua_wait_queue_pop(queue)) != NULL) {
+        waiter->value = -EPIPE;
+        skua_queued_wake(waiter, wakes);
+    }
+}
+
+int skua_channel_close(skua_channel *channel)
+{
+    if (channel == NULL)
+        return -EINVAL;
+    struct skua_wakes wakes;
+    skua_wakes_init(&wakes);
+    bool biased = skua_channel_lock(channel);
+    bool was_closed = channel->closed;
+    channel->closed = true;
+    turn_away(&channel->receivers, &wakes); /* C1: empty if there are any */
+    turn_away(&channel->senders, &wakes);
+    skua_channel_unlock(channel, biased);
+    skua_wakes_flush(&wakes);
+    return was_closed ? -EALREADY : 0;
+}
+
+size_t skua_channel_count(const skua_channel *opaque)
+{
+    skua_channel *channel = (skua_channel *)(uintptr_t)opaque;
+    if (channel == NULL)
+        return 0;
+    bool biased = skua_channel_lock(channel);
+    size_t count = channel->count;
+    skua_channel_unlock(channel, biased);
+    return count;
+}
+
+bool skua_channel_closed(const skua_channel *opaque)
+{
+    skua_channel *channel = (skua_channel *)(uintptr_t)opaque;
+    if (channel == NULL)
+        return false;
+    bool biased = skua_channel_lock(channel);
+    bool closed = channel->closed;
+    skua_channel_unlock(channel, biased);
+    return closed;
+}

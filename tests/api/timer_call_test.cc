@@ -1,0 +1,443 @@
+/*
+ * Tests skua/timer.h: calls that are put off, cancelled in time and too late, and stopped with
+ * their runtime; ticks that do not drift.
+ */
+#include "support/fd_guard.h"
+#include "support/hang_guard.h"
+#include "support/runtime_kit.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace skua_test;
+
+namespace
+{
+
+class TimerCall : public testing::Test
+{
+  protected:
+    FdGuard fds_;
+    HangGuard hang_;
+};
+
+intptr_t number(void *arg)
+{
+    return reinterpret_cast<intptr_t>(arg);
+}
+
+void *pointer(intptr_t value)
+{
+    return reinterpret_cast<void *>(value);
+}
+
+intptr_t count(void *arg)
+{
+    ++*static_cast<std::atomic<int> *>(arg);
+    return 0;
+}
+
+/* The time of the call. */
+intptr_t now(void *)
+{
+    return static_cast<intptr_t>(skua_now());
+}
+
+TEST_F(TimerCall, NoCallComesEarly)
+{
+    for (Where where : {Where::task, Where::executor})
+        runIn(where, [] {
+            uint64_t at = skua_after(3 * SKUA_NS_PER_MS);
+            skua_future *exact = skua_call_at(at, now, nullptr);
+            skua_future *later = skua_call_later(SKUA_NS_PER_MS, now, nullptr);
+            skua_future *soon = skua_call_soon(number, pointer(5));
+            EXPECT_EQ(skua_await(soon), 5);
+            EXPECT_GE(static_cast<uint64_t>(skua_await(later)), at - 2 * SKUA_NS_PER_MS);
+            EXPECT_GE(static_cast<uint64_t>(skua_await(exact)), at);
+        });
+}
+
+TEST_F(TimerCall, AnAwaitDoesNotRunItInPlaceBeforeItsTime)
+{
+    runInTask(
+        [] {
+            uint64_t at = skua_after(2 * SKUA_NS_PER_MS);
+            EXPECT_GE(static_cast<uint64_t>(skua_await(skua_call_at(at, now, nullptr))), at);
+        },
+        1);
+}
+
+TEST_F(TimerCall, ADeadlineThatHasPassedMeansSoon)
+{
+    runInTask([] {
+        EXPECT_EQ(skua_await(skua_call_at(0, number, pointer(3))), 3);
+        EXPECT_EQ(skua_await(skua_call_later(0, number, pointer(4))), 4);
+    });
+}
+
+/* The worker looks at its timers all the time: one may fire as soon as it is in the heap. */
+TEST_F(TimerCall, CallsFromAnExecutorFireAtOnceWhereTheWorkerIsBusy)
+{
+    runInTask(
+        [] {
+            std::atomic<bool> over{false};
+            auto job = [&]() -> intptr_t {
+                for (int i = 0; i < 300; i++)
+                    EXPECT_EQ(skua_await(skua_call_at(0, number, pointer(i))), i);
+                over = true;
+                return 0;
+            };
+            skua_future *offloaded = offloadBody(nullptr, job);
+            EXPECT_TRUE(yieldUntil([&] { return over.load(); }));
+            EXPECT_EQ(skua_await(offloaded), 0);
+        },
+        1);
+}
+
+TEST_F(TimerCall, CallsAreMadeInTheOrderOfTheirDeadlines)
+{
+    runInTask(
+        [] {
+            static std::vector<intptr_t> order;
+            order.clear();
+            auto note = [](void *arg) -> intptr_t {
+                order.push_back(reinterpret_cast<intptr_t>(arg));
+                return 0;
+            };
+            uint64_t base = skua_after(2 * SKUA_NS_PER_MS);
+            std::vector<skua_future *> calls;
+            for (intptr_t i = 0; i < 200; i++) /* 37 is prime to 200; pairs have one deadline */
+                calls.push_back(skua_call_at(base + static_cast<uint64_t>(i * 37 % 200 / 2) * 1000,
+                                             note, pointer(i)));
+            for (skua_future *call : calls)
+                EXPECT_EQ(skua_await(call), 0);
+            ASSERT_EQ(order.size(), 200u);
+            for (size_t i = 1; i < 200; i++) {
+                intptr_t before = order[i - 1] * 37 % 200 / 2, after = order[i] * 37 % 200 / 2;
+                EXPECT_TRUE(before < after || (before == after && order[i - 1] < order[i]));
+            }
+        },
+        1);
+}
+
+TEST_F(TimerCall, ACancelInTimeTakesItAway)
+{
+    for (Where where : {Where::task, Where::executor})
+        runIn(where, [] {
+            std::atomic<int> calls{0};
+            skua_future *call = skua_call_later(SKUA_NS_PER_MS, count, &calls);
+            skua_future *other = skua_call_later(2 * SKUA_NS_PER_MS, count, &calls);
+            EXPECT_EQ(skua_cancel(call), 0);
+            EXPECT_EQ(skua_cancel(call), -EALREADY);
+            EXPECT_EQ(skua_await(call), -ECANCELED);
+            EXPECT_EQ(skua_await(other), 0);
+            EXPECT_EQ(calls, 1);
+        });
+}
+
+TEST_F(TimerCall, AForeignThreadMayCancelIt)
+{
+    Runtime runtime;
+    skua_future *call = nullptr;
+    auto body = [&]() -> intptr_t {
+        call = skua_call_at(SKUA_FOREVER, number, nullptr);
+        return 0;
+    };
+    EXPECT_EQ(runtime.run(body), 0);
+    EXPECT_EQ(skua_cancel(call), 0);
+    EXPECT_EQ(skua_await(call), -ECANCELED);
+    EXPECT_EQ(runtime.stop(SKUA_STOP_DRAIN), 0);
+}
+
+TEST_F(TimerCall, ACancelledAwaitCancelsTheCall)
+{
+    runInTask([] {
+        skua_future *call = skua_call_at(SKUA_FOREVER, number, nullptr);
+        skua_future *same = skua_future_ref(call);
+        auto body = [&]() -> intptr_t { return skua_await(call); };
+        skua_future *waiting = spawnNamed("waiting", body);
+        EXPECT_TRUE(yieldUntilState("waiting", "awaiting"));
+        EXPECT_EQ(skua_cancel(waiting), 0);
+        EXPECT_EQ(skua_await(waiting), -ECANCELED);
+        EXPECT_EQ(skua_await(same), -ECANCELED);
+    });
+}
+
+TEST_F(TimerCall, TheHandleMayBeDropped)
+{
+    runInTask([] {
+        std::atomic<int> calls{0};
+        for (int i = 0; i < 10; i++)
+            skua_future_unref(skua_call_later(SKUA_NS_PER_MS, count, &calls));
+        EXPECT_TRUE(yieldUntil([&] { return calls == 10; }));
+    });
+}
+
+TEST_F(TimerCall, ItsFutureWorksWithTheOthers)
+{
+    runInTask([] {
+        skua_future *calls[2] = {skua_call_later(SKUA_NS_PER_MS, number, pointer(1)),
+                                 skua_call_at(SKUA_FOREVER, number, pointer(2))};
+        intptr_t result = kNoResult;
+        EXPECT_EQ(skua_race(calls, 2, &result), 0);
+        EXPECT_EQ(result, 1);
+        EXPECT_EQ(
+            skua_wait_for(skua_call_at(SKUA_FOREVER, number, nullptr), SKUA_NS_PER_MS, &result),
+            -ETIMEDOUT);
+        skua_future *then = skua_future_then(
+            skua_call_later(1000, number, pointer(3)),
+            [](intptr_t value, void *) -> intptr_t { return 2 * value; }, nullptr);
+        EXPECT_EQ(skua_await(then), 6);
+    });
+}
+
+TEST_F(TimerCall, ALateInterruptOrTokenDoesNotStartIt)
+{
+    runInTask([] {
+        std::atomic<int> calls{0};
+        skua_future *call = skua_call_at(SKUA_FOREVER, count, &calls);
+        EXPECT_EQ(skua_unpark(call), 0);
+        for (int i = 0; i < 5; i++)
+            EXPECT_EQ(skua_yield(), 0);
+        EXPECT_EQ(calls, 0);
+        EXPECT_EQ(skua_cancel(call), 0);
+        skua_future_unref(call);
+    });
+}
+
+TEST_F(TimerCall, IsListedAsNotYetDue)
+{
+    runInTask([] {
+        skua_future *call = skua_call_at(SKUA_FOREVER, number, nullptr);
+        skua_task_info tasks[8];
+        ssize_t found = skua_runtime_list(skua_runtime_current(), tasks, 8);
+        bool listed = false;
+        for (ssize_t i = 0; i < found; i++)
+            listed = listed || std::string(tasks[i].state) == "not yet due";
+        EXPECT_TRUE(listed);
+        EXPECT_EQ(skua_cancel(call), 0);
+        skua_future_unref(call);
+    });
+}
+
+TEST_F(TimerCall, RefusesBadArgumentsAndPlaces)
+{
+    EXPECT_EQ(skua_await(skua_call_at(0, number, nullptr)), -EPERM);
+    runInTask([] { EXPECT_EQ(skua_await(skua_call_at(0, nullptr, nullptr)), -EINVAL); });
+}
+
+TEST_F(TimerCall, AStopThatDrainsWaitsForTheCallAndOneThatCancelsDoesNot)
+{
+    std::atomic<int> calls{0};
+    for (skua_stop_mode mode : {SKUA_STOP_DRAIN, SKUA_STOP_CANCEL}) {
+        calls = 0;
+        Runtime runtime;
+        std::vector<skua_future *> all;
+        auto body = [&]() -> intptr_t {
+            for (int i = 0; i < 100; i++)
+                all.push_back(skua_call_later(
+                    (mode == SKUA_STOP_DRAIN ? 5 : 100000) * SKUA_NS_PER_MS, count, &calls));
+            return 0;
+        };
+        EXPECT_EQ(runtime.run(body), 0);
+        EXPECT_EQ(runtime.stop(mode), 0);
+        EXPECT_EQ(calls, mode == SKUA_STOP_DRAIN ? 100 : 0);
+        for (skua_future *call : all)
+            EXPECT_EQ(skua_await(call), mode == SKUA_STOP_DRAIN ? 0 : -ECANCELED);
+    }
+}
+
+TEST_F(TimerCall, AStoppingRuntimeRefusesNewCalls)
+{
+    Runtime runtime;
+    intptr_t refused = 0;
+    auto body = [&]() -> intptr_t {
+        while (skua_sleep(SKUA_NS_PER_MS) == 0) {
+        }
+        refused = skua_await(skua_call_later(0, number, nullptr));
+        return 0;
+    };
+    skua_future *task = submitBody(runtime.get(), body);
+    EXPECT_EQ(runtime.stop(SKUA_STOP_CANCEL), 0);
+    if (skua_await(task) == 0) {
+        EXPECT_EQ(refused, -ESHUTDOWN);
+    }
+}
+
+/* Calls come due, are cancelled and awaited at the same time on three workers. */
+TEST_F(TimerCall, CancelsThatRaceWithTheClock)
+{
+    runInTask(
+        [] {
+            std::atomic<int> calls{0};
+            std::atomic<int> ran{0};
+            auto racer = [&]() -> intptr_t {
+                for (uint64_t round = 0; round < 300; round++) {
+                    skua_future *call[4];
+                    for (uint64_t i = 0; i < 4; i++)
+                        call[i] = skua_call_later((round * 7 + i * 3) % 40 * 1000, count, &calls);
+                    if (round % 2)
+                        (void)skua_sleep(round % 20 * 1000);
+                    for (skua_future *one : call)
+                        (void)skua_cancel(one);
+                    for (skua_future *one : call)
+                        ran += skua_await(one) == 0;
+                }
+                return 0;
+            };
+            skua_future *racers[6];
+            for (skua_future *&one : racers)
+                one = spawnBody(racer);
+            EXPECT_EQ(skua_gather(racers, 6, 0, nullptr), 0);
+            EXPECT_EQ(calls, ran);
+        },
+        3);
+}
+
+TEST_F(TimerCall, ForeignThreadsCancelWhileTheClockFires)
+{
+    Runtime runtime(3);
+    std::atomic<int> calls{0};
+    int ran = 0;
+    for (int round = 0; round < 40; round++) {
+        std::vector<skua_future *> all;
+        auto body = [&]() -> intptr_t {
+            for (uint64_t i = 0; i < 300; i++)
+                all.push_back(skua_call_later(i * 1000, count, &calls));
+            return 0;
+        };
+        EXPECT_EQ(runtime.run(body), 0);
+        for (size_t i = all.size(); i-- > 0;)
+            (void)skua_cancel(all[i]);
+        for (skua_future *call : all)
+            ran += skua_await(call) == 0;
+    }
+    EXPECT_EQ(calls, ran);
+}
+
+TEST_F(TimerCall, RuntimesThatStopWhileTheClockFires)
+{
+    for (int round = 0; round < 40; round++) {
+        std::atomic<int> calls{0};
+        Runtime runtime;
+        std::vector<skua_future *> all;
+        auto body = [&]() -> intptr_t {
+            for (uint64_t i = 0; i < 50; i++)
+                all.push_back(skua_call_later(i * 4000, count, &calls));
+            return 0;
+        };
+        EXPECT_EQ(runtime.run(body), 0);
+        for (volatile int spin = 0; spin < round * 500; spin = spin + 1) {
+        }
+        EXPECT_EQ(runtime.stop(SKUA_STOP_CANCEL), 0);
+        int ran = 0;
+        for (skua_future *call : all)
+            ran += skua_await(call) == 0;
+        EXPECT_EQ(calls, ran);
+    }
+}
+
+/* ---- ticks ----------------------------------------------------------------------------------- */
+
+/* An interval and what is known of its ticks, however late the test's thread runs. */
+struct Beat {
+    uint64_t period;
+    skua_interval interval;
+    uint64_t before = skua_now(); /* it began after that, ... */
+    int rc;
+    uint64_t after; /* ... and before that */
+    uint64_t ticks = 0;
+
+    explicit Beat(uint64_t period_ns)
+        : period(period_ns), rc(skua_interval_init(&interval, period_ns, 0)), after(skua_now())
+    {
+        EXPECT_EQ(rc, 0);
+    }
+
+    /* The tick that comes is never early, and none that was due before it is left to come. */
+    ssize_t next()
+    {
+        uint64_t called = skua_now();
+        ssize_t missed = skua_interval_next(&interval);
+        if (missed < 0)
+            return missed;
+        ticks += 1 + static_cast<uint64_t>(missed);
+        EXPECT_GE(skua_now(), before + ticks * period);
+        EXPECT_LT(called, after + (ticks + 1) * period);
+        return missed;
+    }
+};
+
+TEST_F(TimerCall, AnIntervalDoesNotDrift)
+{
+    for (Where where : {Where::task, Where::executor, Where::foreignThread})
+        runIn(where, [] {
+            Beat beat(2 * SKUA_NS_PER_MS);
+            for (int i = 0; i < 10; i++)
+                EXPECT_GE(beat.next(), 0);
+        });
+}
+
+/* Sleeps for at least that long without a wait. */
+void burn(uint64_t ns)
+{
+    uint64_t end = skua_now() + ns;
+    while (skua_now() < end) {
+    }
+}
+
+TEST_F(TimerCall, MissedTicksAreCountedAndLeftOut)
+{
+    runInTask([] {
+        Beat beat(2 * SKUA_NS_PER_MS);
+        burn(5 * beat.period + beat.period / 2);
+        EXPECT_GE(beat.next(), 4);
+        burn(beat.period / 4);
+        EXPECT_GE(beat.next(), 0);
+        EXPECT_GE(beat.next(), 0);
+    });
+}
+
+TEST_F(TimerCall, ABurstGivesEveryTick)
+{
+    runInTask([] {
+        const uint64_t period = SKUA_NS_PER_MS;
+        skua_interval interval;
+        ASSERT_EQ(skua_interval_init(&interval, period, SKUA_INTERVAL_BURST), 0);
+        burn(6 * period);
+        uint64_t before = skua_now();
+        for (int i = 0; i < 5; i++)
+            EXPECT_EQ(skua_interval_next(&interval), 0);
+        EXPECT_GE(before + SKUA_NS_PER_SEC, skua_now());
+    });
+}
+
+TEST_F(TimerCall, ACancelledTickIsStillToCome)
+{
+    runInTask([] {
+        skua_interval interval;
+        ASSERT_EQ(skua_interval_init(&interval, 3 * SKUA_NS_PER_MS, 0), 0);
+        auto body = [&]() -> intptr_t { return skua_interval_next(&interval); };
+        skua_future *waiting = spawnNamed("ticking", body);
+        EXPECT_TRUE(yieldUntilState("ticking", "sleeping"));
+        EXPECT_EQ(skua_cancel(waiting), 0);
+        EXPECT_EQ(skua_await(waiting), -ECANCELED);
+        EXPECT_GE(skua_interval_next(&interval), 0);
+    });
+}
+
+TEST_F(TimerCall, IntervalRefusesBadArguments)
+{
+    skua_interval interval;
+    EXPECT_EQ(skua_interval_init(nullptr, 1, 0), -EINVAL);
+    EXPECT_EQ(skua_interval_init(&interval, 0, 0), -EINVAL);
+    EXPECT_EQ(skua_interval_init(&interval, 1, 8), -EINVAL);
+    EXPECT_EQ(skua_interval_next(nullptr), -EINVAL);
+    EXPECT_EQ(skua_interval_init(&interval, SKUA_FOREVER, 0), 0);
+}
+
+} // namespace

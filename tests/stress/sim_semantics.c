@@ -1,0 +1,603 @@
+/*
+ * Runs small programs about the library's own promises under many seeds of the simulator, with
+ * cancels, deadlines, stalls and I/O faults: exclusion, conservation of permits and messages,
+ * order, no lost wake (that would be a deadlock), no child left, nothing completed twice.
+ *
+ * SKUA_SIM_SEEDS is how many seeds each program gets (default 1800: over 20,000 in all, some
+ * seconds); the first argument names one program, the second a seed to start from.
+ */
+#include <skua/skua.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TASKS 8
+#define SEEDS_DEFAULT 1800
+
+/* What a program is about; set anew by each run. A simulation is one thread. */
+static struct {
+    skua_mutex mutex;
+    skua_semaphore semaphore;
+    skua_rwlock rwlock;
+    skua_condition condition;
+    skua_event event;
+    skua_barrier barrier;
+    skua_wait_group group;
+    skua_channel *channels[3];
+    skua_future *tasks[TASKS];
+    int inside;
+    int writers;
+    int running;
+    int64_t sent;
+    int64_t received;
+    int64_t counts[TASKS];
+    uint64_t next[TASKS]; /* of each sender: what must come next */
+    const char *wrong;
+} now;
+
+#define EXPECT(condition) ((condition) ? (void)0 : (void)(now.wrong = #condition))
+
+static bool chance(unsigned percent)
+{
+    return skua_sim_random(100) < percent;
+}
+
+static uint64_t soon(void)
+{
+    return skua_after(skua_sim_random(20000));
+}
+
+/* Something that takes time, or not. Its result is of no interest: inside, a cancel is ignored. */
+static void dawdle(void)
+{
+    switch (skua_sim_random(4)) {
+    case 0:
+        (void)skua_yield();
+        break;
+    case 1:
+        (void)skua_sleep(skua_sim_random(5000));
+        break;
+    case 2:
+        skua_sim_point();
+        break;
+    default:
+        break;
+    }
+}
+
+/* Spawns TASKS of @fn, each with its number, cancels some, and awaits all. */
+static intptr_t with_tasks(skua_fn fn, unsigned cancel_percent)
+{
+    for (intptr_t i = 0; i < TASKS; i++)
+        now.tasks[i] = skua_spawn(fn, (void *)i);
+    for (int i = 0; i < TASKS; i++) {
+        if (!chance(cancel_percent))
+            continue;
+        dawdle();
+        (void)skua_cancel(now.tasks[i]);
+    }
+    for (int i = 0; i < TASKS; i++) {
+        intptr_t rc = skua_await(now.tasks[i]);
+        EXPECT(rc == 0 || (rc == -ECANCELED && cancel_percent > 0));
+    }
+    return now.wrong != NULL ? -EIO : 0;
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+static int lock_somehow(void)
+{
+    switch (skua_sim_random(4)) {
+    case 0:
+        return skua_mutex_lock_until(&now.mutex, soon());
+    case 1:
+        return skua_mutex_try_lock(&now.mutex);
+    default:
+        return skua_mutex_lock(&now.mutex);
+    }
+}
+
+static intptr_t mutex_task(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        int rc = lock_somehow();
+        if (rc == -ECANCELED)
+            return rc;
+        if (rc < 0)
+            continue;
+        EXPECT(now.inside++ == 0);
+        dawdle();
+        EXPECT(--now.inside == 0);
+        EXPECT(skua_mutex_unlock(&now.mutex) == 0);
+    }
+    return 0;
+}
+
+static intptr_t mutex_program(void *arg)
+{
+    (void)arg;
+    intptr_t rc = with_tasks(mutex_task, 30);
+    EXPECT(!skua_mutex_locked(&now.mutex));
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+static intptr_t semaphore_task(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        int rc = chance(30) ? skua_semaphore_acquire_until(&now.semaphore, soon())
+                            : skua_semaphore_acquire(&now.semaphore);
+        if (rc == -ECANCELED)
+            return rc;
+        if (rc < 0)
+            continue;
+        EXPECT(++now.inside <= 3);
+        dawdle();
+        now.inside--;
+        EXPECT(skua_semaphore_release(&now.semaphore) == 0);
+    }
+    return 0;
+}
+
+static intptr_t semaphore_program(void *arg)
+{
+    (void)arg;
+    now.semaphore = (skua_semaphore)SKUA_SEMAPHORE_INIT(3);
+    intptr_t rc = with_tasks(semaphore_task, 30);
+    EXPECT(skua_semaphore_value(&now.semaphore) == 3);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+static intptr_t rwlock_task(void *arg)
+{
+    bool writes = (intptr_t)arg % 3 == 0;
+    for (int i = 0; i < 3; i++) {
+        uint64_t deadline_ns = chance(30) ? soon() : SKUA_FOREVER;
+        int rc = writes ? skua_rwlock_write_lock_until(&now.rwlock, deadline_ns)
+                        : skua_rwlock_read_lock_until(&now.rwlock, deadline_ns);
+        if (rc == -ECANCELED)
+            return rc;
+        if (rc < 0)
+            continue;
+        *(writes ? &now.writers : &now.inside) += 1;
+        EXPECT(now.writers == 0 || (now.writers == 1 && now.inside == 0));
+        dawdle();
+        *(writes ? &now.writers : &now.inside) -= 1;
+        EXPECT((writes ? skua_rwlock_write_unlock(&now.rwlock)
+                       : skua_rwlock_read_unlock(&now.rwlock)) == 0);
+    }
+    return 0;
+}
+
+static intptr_t rwlock_program(void *arg)
+{
+    (void)arg;
+    intptr_t rc = with_tasks(rwlock_task, 30);
+    EXPECT(skua_rwlock_try_write_lock(&now.rwlock) == 0);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+/* Half of the tasks put, half take, under a mutex and a condition. */
+static intptr_t condition_task(void *arg)
+{
+    bool puts = (intptr_t)arg % 2 == 0;
+    for (int i = 0; i < 4; i++) {
+        if (skua_mutex_lock(&now.mutex) < 0)
+            return -EIO;
+        while (!puts && now.sent == 0) {
+            int rc = chance(30) ? skua_condition_wait_until(&now.condition, &now.mutex, soon())
+                                : skua_condition_wait(&now.condition, &now.mutex);
+            EXPECT(rc == 0 || rc == -ETIMEDOUT);
+            EXPECT(skua_mutex_locked(&now.mutex));
+        }
+        now.sent += puts ? 1 : -1;
+        EXPECT(now.sent >= 0);
+        if (puts)
+            EXPECT(skua_condition_notify(&now.condition, 1) == 0);
+        EXPECT(skua_mutex_unlock(&now.mutex) == 0);
+        dawdle();
+    }
+    return 0;
+}
+
+static intptr_t condition_program(void *arg)
+{
+    (void)arg;
+    intptr_t rc = with_tasks(condition_task, 0);
+    EXPECT(now.sent == 0);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+/* ---- meeting --------------------------------------------------------------------------------- */
+
+static intptr_t event_task(void *arg)
+{
+    intptr_t number = (intptr_t)arg;
+    dawdle();
+    if (number == 0) {
+        EXPECT(skua_event_set(&now.event) == 0);
+        return 0;
+    }
+    int rc = chance(20) ? skua_event_wait_until(&now.event, soon()) : skua_event_wait(&now.event);
+    EXPECT(rc != 0 || skua_event_is_set(&now.event));
+    return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+static intptr_t event_program(void *arg)
+{
+    (void)arg;
+    return with_tasks(event_task, 0);
+}
+
+static intptr_t barrier_task(void *arg)
+{
+    (void)arg;
+    for (int round = 0; round < 3; round++) {
+        dawdle();
+        int index = skua_barrier_wait(&now.barrier);
+        EXPECT(index >= 0 && index < TASKS);
+        if (index >= 0)
+            now.counts[index]++;
+        EXPECT(now.counts[0] >= round);
+    }
+    return 0;
+}
+
+static intptr_t barrier_program(void *arg)
+{
+    (void)arg;
+    EXPECT(skua_barrier_init(&now.barrier, TASKS) == 0);
+    intptr_t rc = with_tasks(barrier_task, 0);
+    for (int i = 0; i < TASKS; i++)
+        EXPECT(now.counts[i] == 3); /* each index once in each round */
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+static intptr_t group_task(void *arg)
+{
+    (void)arg;
+    dawdle();
+    now.running--;
+    EXPECT(skua_wait_group_done(&now.group) == 0);
+    return 0;
+}
+
+static intptr_t group_program(void *arg)
+{
+    (void)arg;
+    now.running = TASKS;
+    EXPECT(skua_wait_group_add(&now.group, TASKS) == 0);
+    for (intptr_t i = 0; i < TASKS; i++)
+        now.tasks[i] = skua_spawn(group_task, (void *)i);
+    EXPECT(skua_wait_group_wait(&now.group) == 0);
+    EXPECT(now.running == 0);
+    for (int i = 0; i < TASKS; i++)
+        (void)skua_await(now.tasks[i]);
+    return now.wrong != NULL ? -EIO : 0;
+}
+
+/* ---- channels -------------------------------------------------------------------------------- */
+
+/* A message: who sent it, and its number of that sender. */
+static void note_message(uint64_t message)
+{
+    uint64_t sender = message >> 32;
+    uint64_t number = message & UINT32_MAX;
+    EXPECT(sender < TASKS);
+    EXPECT(number >= now.next[sender]); /* in order; some were taken by others, or never sent */
+    now.next[sender] = number + 1;
+    now.received++;
+}
+
+static intptr_t send_task(void *arg)
+{
+    uint64_t sender = (uint64_t)(intptr_t)arg;
+    for (uint64_t i = 0; i < 4; i++) {
+        uint64_t message = sender << 32 | i;
+        int rc = chance(30) ? skua_channel_send_until(now.channels[0], &message, soon())
+                            : skua_channel_send(now.channels[0], &message);
+        if (rc == 0)
+            now.sent++;
+        if (rc == -ECANCELED)
+            return rc;
+        EXPECT(rc == 0 || rc == -ETIMEDOUT);
+    }
+    return 0;
+}
+
+/* The only receiver, so that it can judge the order. */
+static intptr_t receive_task(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        uint64_t message;
+        int rc = chance(30) ? skua_channel_recv_until(now.channels[0], &message, soon())
+                            : skua_channel_recv(now.channels[0], &message);
+        if (rc == 0)
+            note_message(message);
+        else if (rc == -EPIPE)
+            return 0;
+        else
+            EXPECT(rc == -ETIMEDOUT);
+        if (chance(30))
+            dawdle();
+    }
+}
+
+static intptr_t channel_program(void *arg)
+{
+    (void)arg;
+    static const size_t capacities[] = {0, 1, 3};
+    now.channels[0] = skua_channel_create(sizeof(uint64_t), capacities[skua_sim_random(3)]);
+    skua_future *receiver = skua_spawn(receive_task, NULL);
+    intptr_t rc = with_tasks(send_task, 20);
+    EXPECT(skua_channel_close(now.channels[0]) == 0);
+    EXPECT(skua_await(receiver) == 0);
+    EXPECT(now.sent == now.received);
+    skua_channel_unref(now.channels[0]);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+/* Sends and receives on whichever of three channels goes first; some give up. */
+static intptr_t select_task(void *arg)
+{
+    bool sends = (intptr_t)arg % 2 == 0;
+    for (int i = 0; i < 4; i++) {
+        uint64_t message = 1;
+        skua_select_case cases[3];
+        memset(cases, 0, sizeof(cases));
+        for (int k = 0; k < 3; k++) {
+            cases[k].op = sends ? SKUA_SELECT_SEND : SKUA_SELECT_RECV;
+            cases[k].channel = now.channels[k];
+            cases[k].item = &message;
+        }
+        int rc = skua_select(cases, 3, skua_after(30000));
+        if (rc == -ECANCELED)
+            return rc;
+        EXPECT(rc == -ETIMEDOUT || (rc >= 0 && cases[rc].result == 0));
+        if (rc >= 0)
+            *(sends ? &now.sent : &now.received) += 1;
+    }
+    return 0;
+}
+
+static intptr_t select_program(void *arg)
+{
+    (void)arg;
+    for (size_t k = 0; k < 3; k++)
+        now.channels[k] = skua_channel_create(sizeof(uint64_t), k);
+    intptr_t rc = with_tasks(select_task, 20);
+    for (size_t k = 0; k < 3; k++) {
+        now.received += (int64_t)skua_channel_count(now.channels[k]);
+        skua_channel_unref(now.channels[k]);
+    }
+    EXPECT(now.sent == now.received);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+/* ---- tasks, scopes, futures ------------------------------------------------------------------ */
+
+static intptr_t scope_task(void *arg)
+{
+    intptr_t depth = (intptr_t)arg;
+    skua_scope scope;
+    now.running++;
+    skua_scope_options options = {.deadline_ns = chance(30) ? soon() : 0,
+                                  .flags = chance(30) ? SKUA_SCOPE_COLLECT : 0};
+    EXPECT(skua_scope_open(&scope, &options) == 0);
+    int before = now.running;
+    for (int i = 0; i < 3 && depth > 0; i++) {
+        int rc = skua_scope_spawn(&scope, scope_task, (void *)(depth - 1), NULL);
+        EXPECT(rc == 0 || rc == -ECANCELED);
+    }
+    dawdle();
+    if (chance(10))
+        (void)skua_scope_cancel(&scope);
+    intptr_t rc = skua_scope_close(&scope);
+    EXPECT(depth < 2 || now.running == before); /* the outermost one: no child is left */
+    EXPECT(rc == 0 || rc == -EPROTO || rc == -ETIMEDOUT || rc == -ECANCELED);
+    now.running--;
+    return chance(10) ? -EPROTO : rc == -ETIMEDOUT ? 0 : rc;
+}
+
+static intptr_t scope_program(void *arg)
+{
+    (void)arg;
+    skua_future *tree = skua_spawn(scope_task, (void *)2);
+    if (chance(20)) {
+        dawdle();
+        (void)skua_cancel(tree);
+    }
+    intptr_t rc = skua_await(tree);
+    EXPECT(rc == 0 || rc == -EPROTO || rc == -ECANCELED);
+    EXPECT(now.running == 0);
+    return now.wrong != NULL ? -EIO : 0;
+}
+
+static intptr_t sleep_task(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        uint64_t deadline_ns = soon();
+        int rc = skua_sleep_until(deadline_ns);
+        if (rc < 0)
+            return rc;
+        EXPECT(skua_now() >= deadline_ns);
+    }
+    return 0;
+}
+
+static intptr_t sleep_program(void *arg)
+{
+    (void)arg;
+    return with_tasks(sleep_task, 30);
+}
+
+static intptr_t set_promise(void *arg)
+{
+    dawdle();
+    int rc = skua_promise_set(arg, 1);
+    EXPECT(rc == 0 || rc == -EALREADY);
+    now.sent += rc == 0;
+    skua_promise_unref(arg);
+    return 0;
+}
+
+/* Two set the same promise, one awaits it, one cancels it now and then: one of them wins. */
+static intptr_t promise_task(void *arg)
+{
+    (void)arg;
+    skua_promise *promise;
+    skua_future *future = skua_promise_create(&promise);
+    skua_future *other = skua_spawn(set_promise, skua_promise_ref(promise));
+    skua_future *third = skua_spawn(set_promise, promise);
+    int64_t cancelled = 0;
+    if (chance(20))
+        cancelled = skua_cancel(future) == 0;
+    intptr_t value = skua_await(future);
+    EXPECT(value == (cancelled ? -ECANCELED : 1));
+    now.received += cancelled ? 0 : 1;
+    EXPECT(skua_await(other) == 0);
+    EXPECT(skua_await(third) == 0);
+    return 0;
+}
+
+static intptr_t promise_program(void *arg)
+{
+    (void)arg;
+    intptr_t rc = with_tasks(promise_task, 0);
+    EXPECT(now.sent == now.received);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+static intptr_t job(void *arg)
+{
+    now.counts[(intptr_t)arg]++;
+    dawdle();
+    return (intptr_t)arg;
+}
+
+/* Jobs that are awaited, cancelled before they start, or hopped to: each runs once or never. */
+static intptr_t executor_task(void *arg)
+{
+    intptr_t number = (intptr_t)arg;
+    skua_future *future = skua_run_in_executor(NULL, job, arg);
+    bool cancelled = chance(30) && skua_cancel(future) == 0;
+    intptr_t rc = skua_await(future);
+    EXPECT(rc == (cancelled ? -ECANCELED : number));
+    EXPECT(now.counts[number] == (cancelled ? 0 : 1));
+    if (chance(50) && skua_hop(NULL) == 0) {
+        dawdle();
+        (void)skua_hop_back();
+    }
+    return 0;
+}
+
+static intptr_t executor_program(void *arg)
+{
+    (void)arg;
+    return with_tasks(executor_task, 0);
+}
+
+static intptr_t pipe_writer(void *arg)
+{
+    char data[1000];
+    int fd = *(int *)arg;
+    memset(data, 7, sizeof(data));
+    size_t sent = 0;
+    while (sent < sizeof(data)) {
+        ssize_t rc = skua_write(fd, data + sent, sizeof(data) - sent);
+        if (rc < 0 && rc != -EAGAIN)
+            break;
+        sent += rc > 0 ? (size_t)rc : 0;
+    }
+    close(fd);
+    now.sent = (int64_t)sent;
+    return 0;
+}
+
+/* What is written is read, though reads and writes are short, interrupted, late. */
+static intptr_t pipe_program(void *arg)
+{
+    (void)arg;
+    int fds[2];
+    char data[300];
+    if (pipe(fds) != 0)
+        return -EMFILE;
+    skua_future *writer = skua_spawn(pipe_writer, &fds[1]);
+    ssize_t rc;
+    while ((rc = skua_read(fds[0], data, sizeof(data))) > 0 || rc == -EAGAIN)
+        now.received += rc > 0 ? rc : 0;
+    EXPECT(rc == 0);
+    EXPECT(skua_await(writer) == 0);
+    EXPECT(now.sent == now.received);
+    close(fds[0]);
+    return now.wrong != NULL ? -EIO : 0;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+struct program {
+    const char *name;
+    skua_fn fn;
+};
+
+static const struct program programs[] = {
+    {"mutex", mutex_program},       {"semaphore", semaphore_program},
+    {"rwlock", rwlock_program},     {"condition", condition_program},
+    {"event", event_program},       {"barrier", barrier_program},
+    {"wait_group", group_program},  {"channel", channel_program},
+    {"select", select_program},     {"scope", scope_program},
+    {"sleep", sleep_program},       {"promise", promise_program},
+    {"executor", executor_program}, {"pipe", pipe_program},
+};
+
+static intptr_t fresh(void *arg)
+{
+    const struct program *program = arg;
+    memset(&now, 0, sizeof(now));
+    return program->fn(NULL);
+}
+
+/* 0, 1: a seed has failed, 77: no simulations here. */
+static int sweep(const struct program *program, uint64_t first, uint64_t seeds)
+{
+    skua_sim_report report;
+    skua_sim_options options = {.workers = 3, .stalls_per_million = 3000};
+    options.faults_per_million[SKUA_SIM_SHORT] = 100000;
+    options.faults_per_million[SKUA_SIM_EINTR] = 50000;
+    options.faults_per_million[SKUA_SIM_EAGAIN] = 50000;
+    intptr_t rc =
+        skua_sim_sweep(first, seeds, &options, fresh, (void *)(uintptr_t)program, &report);
+    if (rc == -ENOTSUP)
+        return 77;
+    if (rc == 0)
+        return 0;
+    (void)fprintf(stderr, "%s, seed %" PRIu64 ": %" PRIdPTR ": not so: %s\n", program->name,
+                  report.seed, rc, now.wrong != NULL ? now.wrong : "it ends");
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *given = getenv("SKUA_SIM_SEEDS");
+    uint64_t seeds = given != NULL ? strtoull(given, NULL, 10) : SEEDS_DEFAULT;
+    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    uint64_t total = 0;
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        if (argc > 1 && strcmp(argv[1], programs[i].name) != 0)
+            continue;
+        int status = sweep(&programs[i], first, seeds);
+        if (status != 0)
+            return status;
+        total += seeds;
+    }
+    (void)printf("%" PRIu64 " seeds, nothing wrong\n", total);
+    return total > 0 ? 0 : 2;
+}
