@@ -57,8 +57,8 @@ static int arm(struct skua_thread *thread, struct skua_task *task, uint64_t dead
     /* relaxed: published with the agent's state */
     atomic_store_explicit(&task->run, SKUA_RUN_DORMANT, memory_order_relaxed);
     skua_spin_lock(&holder->timer_lock);
-    bool earliest = deadline_ns < skua_timer_heap_deadline(&holder->timers);
-    int rc = skua_timer_heap_add(&holder->timers, &task->timer.timer, deadline_ns);
+    bool earliest = deadline_ns < skua_timer_queue_deadline(&holder->timers);
+    int rc = skua_timer_queue_add(&holder->timers, &task->timer.timer, deadline_ns);
     if (skua_likely(rc == 0))
         skua_agent_make_dormant(&task->agent, SKUA_WAIT_DUE);
     skua_spin_unlock(&holder->timer_lock);
@@ -173,7 +173,7 @@ bool skua_dormant_cancel(struct skua_task *task)
     if (skua_agent_take_back(&task->agent, SKUA_WAIT_DUE)) {
         struct skua_worker *holder = task->timer_worker;
         skua_spin_lock(&holder->timer_lock);
-        (void)skua_timer_heap_remove(&holder->timers, &task->timer.timer);
+        (void)skua_timer_queue_remove(&holder->timers, &task->timer.timer);
         skua_spin_unlock(&holder->timer_lock);
     } else if (skua_agent_take_back(&task->agent, SKUA_WAIT_SOURCE)) {
         (void)skua_future_remove_waiter(task->source, &task->waiter);

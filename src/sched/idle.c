@@ -146,7 +146,7 @@ static bool watch(struct skua_idle *idle, unsigned worker_count)
 static uint64_t sleep_deadline(struct skua_worker *worker, bool watching, uint64_t trim_ns)
 {
     skua_spin_lock(&worker->timer_lock);
-    uint64_t deadline = skua_timer_heap_deadline(&worker->timers);
+    uint64_t deadline = skua_timer_queue_deadline(&worker->timers);
     skua_spin_unlock(&worker->timer_lock);
     if (watching) {
         uint64_t look = worker->engine->ops->now(worker->engine) + SKUA_WATCH_NS;

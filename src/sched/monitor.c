@@ -32,7 +32,7 @@ static bool has_waiting(struct skua_worker *worker)
         skua_inject_queue_count(&worker->thread.runtime->inject) != 0)
         return true;
     skua_spin_lock(&worker->timer_lock);
-    bool due = skua_timer_heap_deadline(&worker->timers) <= skua_clock_now();
+    bool due = skua_timer_queue_deadline(&worker->timers) <= skua_clock_now();
     skua_spin_unlock(&worker->timer_lock);
     return due;
 }

@@ -161,7 +161,7 @@ static int init_workers(skua_runtime *runtime)
         worker->thread.runtime = runtime;
         skua_list_init(&worker->ops);
         skua_spin_init(&worker->timer_lock);
-        skua_timer_heap_init(&worker->timers);
+        skua_timer_queue_init(&worker->timers);
         skua_run_queue_init(&worker->queue);
     }
     return 0;
@@ -198,7 +198,7 @@ static void unmake(skua_runtime *runtime)
     skua_executor_destroy_owned(runtime->blocking);
     if (runtime->workers != NULL) {
         for (unsigned i = 0; i < runtime->worker_count; i++)
-            skua_timer_heap_fini(&runtime->workers[i].timers);
+            skua_timer_queue_fini(&runtime->workers[i].timers);
     }
     skua_inject_queue_fini(&runtime->inject);
     skua_stack_pool_destroy(runtime->stacks);

@@ -15,8 +15,8 @@ static int arm_in(struct skua_worker *worker, struct skua_wait_timer *timer, uin
 {
     skua_timer_init(&timer->timer);
     skua_spin_lock(&worker->timer_lock);
-    *earliest = deadline_ns < skua_timer_heap_deadline(&worker->timers);
-    int rc = skua_timer_heap_add(&worker->timers, &timer->timer, deadline_ns);
+    *earliest = deadline_ns < skua_timer_queue_deadline(&worker->timers);
+    int rc = skua_timer_queue_add(&worker->timers, &timer->timer, deadline_ns);
     skua_spin_unlock(&worker->timer_lock);
     return rc;
 }
@@ -43,7 +43,7 @@ void skua_wait_timer_disarm(struct skua_wait_timer *timer, struct skua_worker **
     if (holder == NULL)
         return;
     skua_spin_lock(&holder->timer_lock);
-    (void)skua_timer_heap_remove(&holder->timers, &timer->timer);
+    (void)skua_timer_queue_remove(&holder->timers, &timer->timer);
     skua_spin_unlock(&holder->timer_lock);
     *worker = NULL;
 }

@@ -6,7 +6,7 @@
 #ifndef SKUA_SRC_WAIT_TIMER_H
 #define SKUA_SRC_WAIT_TIMER_H
 
-#include "core/timer_heap.h"
+#include "core/timer_queue.h"
 
 struct skua_agent;
 struct skua_timer_kind;

@@ -481,7 +481,7 @@ static void execute(struct skua_worker *worker, struct skua_task *task)
 void skua_worker_timers(struct skua_worker *worker)
 {
     skua_spin_lock(&worker->timer_lock);
-    bool none = worker->timers.count == 0;
+    bool none = skua_timer_queue_count(&worker->timers) == 0;
     skua_spin_unlock(&worker->timer_lock);
     if (none)
         return;
@@ -489,7 +489,7 @@ void skua_worker_timers(struct skua_worker *worker)
     for (;;) {
         /* The lock is held over the resolve: a waiter that removes its timer waits for it here. */
         skua_spin_lock(&worker->timer_lock);
-        struct skua_timer *timer = skua_timer_heap_pop(&worker->timers, now_ns);
+        struct skua_timer *timer = skua_timer_queue_pop(&worker->timers, now_ns);
         struct skua_agent *ready = NULL;
         const struct skua_timer_kind *kind = NULL;
         struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);

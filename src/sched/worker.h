@@ -24,7 +24,7 @@
 #include "base/spin.h"
 #include "core/run_queue.h"
 #include "core/slab.h"
-#include "core/timer_heap.h"
+#include "core/timer_queue.h"
 #include "engine/engine.h"
 #include "platform/fault.h"
 #include "platform/thread.h"
@@ -120,7 +120,7 @@ struct skua_worker {
     _Atomic bool service;     /* the monitor asks for a visit to the engine; see monitor.h */
     _Atomic bool cancel_scan; /* look for cancelled tasks among ops */
     struct skua_spin timer_lock;
-    struct skua_timer_heap timers; /* guarded by timer_lock */
+    struct skua_timer_queue timers; /* guarded by timer_lock */
     struct skua_run_queue queue;
 };
 

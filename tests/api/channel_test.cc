@@ -173,6 +173,38 @@ TEST_F(Channel, ServesWaitersInOrder)
         1);
 }
 
+/* Room that is there is used, and an item that is there is taken, with nobody else coming by. */
+TEST_F(Channel, NobodyWaitsWhoseTurnItIs)
+{
+    runInTask(
+        [] {
+            Longs longs(2);
+            std::vector<skua_future *> futures;
+            auto sender = [&]() -> intptr_t { return longs.send(1); };
+            auto receiver = [&]() -> intptr_t { return longs.recv(); };
+            EXPECT_EQ(longs.send(1), 0);
+            EXPECT_EQ(longs.send(1), 0);
+            for (int i = 0; i < 2; i++)
+                futures.push_back(spawnBody(sender));
+            EXPECT_EQ(skua_yield(), 0);
+            EXPECT_EQ(longs.recv(), 1); /* two places at once, for two who wait */
+            EXPECT_EQ(longs.recv(), 1);
+            for (skua_future *future : futures)
+                EXPECT_EQ(skua_await(future), 0);
+            EXPECT_EQ(longs.recv(), 1);
+            EXPECT_EQ(longs.recv(), 1);
+            futures.clear();
+            for (int i = 0; i < 2; i++)
+                futures.push_back(spawnBody(receiver));
+            EXPECT_EQ(skua_yield(), 0);
+            EXPECT_EQ(longs.send(1), 0);
+            EXPECT_EQ(longs.send(1), 0);
+            for (skua_future *future : futures)
+                EXPECT_EQ(skua_await(future), 1);
+        },
+        1);
+}
+
 TEST_F(Channel, CloseTurnsWaitersAwayAndLeavesTheRest)
 {
     runInTask([] {

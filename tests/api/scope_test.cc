@@ -338,6 +338,29 @@ TEST_F(Scope, AShieldHoldsOffEverythingFromOutside)
     });
 }
 
+/* The children hear of it at once, not only when the body comes to wait for them. */
+TEST_F(Scope, ACancelReachesChildrenWhileTheBodyIsShielded)
+{
+    runInTask([] {
+        skua_scope scope;
+        skua_shield shield;
+        skua_future *children[2];
+        ASSERT_EQ(skua_scope_open(&scope, nullptr), 0);
+        ASSERT_EQ(skua_scope_spawn(&scope, waitForEver, nullptr, &children[0]), 0);
+        auto spawner = [&]() -> intptr_t {
+            return skua_scope_spawn(&scope, waitForEver, nullptr, &children[1]);
+        };
+        EXPECT_EQ(skua_await(spawnBody(spawner)), 0);
+        ASSERT_EQ(skua_shield_open(&shield), 0);
+        auto canceller = [&]() -> intptr_t { return skua_scope_cancel(&scope); };
+        EXPECT_EQ(skua_await(spawnBody(canceller)), 0);
+        for (skua_future *child : children)
+            EXPECT_EQ(skua_await(child), -ECANCELED);
+        EXPECT_EQ(skua_shield_close(&shield), 0);
+        EXPECT_EQ(skua_scope_close(&scope), -ECANCELED);
+    });
+}
+
 TEST_F(Scope, WhatIsDeferredRunsLastFirstAndMayWait)
 {
     runInTask([] {

@@ -420,6 +420,38 @@ static intptr_t scope_program(void *arg)
     return now.wrong != NULL ? -EIO : 0;
 }
 
+/* Spawns siblings into the scope it is in, as an accept loop does. */
+static intptr_t sibling_task(void *arg)
+{
+    now.running++;
+    dawdle();
+    for (int i = 0; i < 3 && now.sent < 20; i++) {
+        int rc = skua_scope_spawn(arg, sibling_task, arg, NULL);
+        EXPECT(rc == 0 || rc == -ECANCELED);
+        now.sent += rc == 0;
+        dawdle();
+    }
+    now.received++;
+    now.running--;
+    return chance(3) ? -EPROTO : 0;
+}
+
+static intptr_t sibling_program(void *arg)
+{
+    (void)arg;
+    skua_scope scope;
+    EXPECT(skua_scope_open(&scope, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        now.sent += skua_scope_spawn(&scope, sibling_task, &scope, NULL) == 0;
+    dawdle();
+    bool cancelled = chance(20) && skua_scope_cancel(&scope) == 0;
+    int rc = skua_scope_close(&scope);
+    EXPECT(rc == 0 || rc == -EPROTO || (cancelled && rc == -ECANCELED));
+    EXPECT(now.running == 0);
+    EXPECT(rc != 0 || now.sent == now.received);
+    return now.wrong != NULL ? -EIO : 0;
+}
+
 static intptr_t sleep_task(void *arg)
 {
     (void)arg;
@@ -549,13 +581,14 @@ struct program {
 };
 
 static const struct program programs[] = {
-    {"mutex", mutex_program},       {"semaphore", semaphore_program},
-    {"rwlock", rwlock_program},     {"condition", condition_program},
-    {"event", event_program},       {"barrier", barrier_program},
-    {"wait_group", group_program},  {"channel", channel_program},
-    {"select", select_program},     {"scope", scope_program},
-    {"sleep", sleep_program},       {"promise", promise_program},
-    {"executor", executor_program}, {"pipe", pipe_program},
+    {"mutex", mutex_program},      {"semaphore", semaphore_program},
+    {"rwlock", rwlock_program},    {"condition", condition_program},
+    {"event", event_program},      {"barrier", barrier_program},
+    {"wait_group", group_program}, {"channel", channel_program},
+    {"select", select_program},    {"scope", scope_program},
+    {"siblings", sibling_program}, {"sleep", sleep_program},
+    {"promise", promise_program},  {"executor", executor_program},
+    {"pipe", pipe_program},
 };
 
 static intptr_t fresh(void *arg)
