@@ -26,8 +26,20 @@ typedef struct skua_executor_options {
     unsigned queue_max;   /* jobs waiting for a thread; default 65536 */
     int nice;             /* added to the threads' nice value, 0..19; default 0 */
     uint64_t idle_timeout_ns; /* an idle thread above threads_min ends after this; default 10 s */
-    uint64_t reserved[4];     /* zero */
+    int cancel_signal;    /* sent to a thread whose running job is cancelled; default 0: none. See
+ * below
+     */
+    int reserved_int;     /* zero */
+    uint64_t reserved[3]; /* zero */
 } skua_executor_options;
+
+/*
+ * A running job learns that it is cancelled by skua_cancelled(), and from its waits in this
+ * library, which return -ECANCELED. A system call of its own that blocks does not know;
+ * cancel_signal makes it return EINTR, if the program has a handler for that signal, installed
+ * without SA_RESTART. A signal that comes just before the call is lost: cancel again, or block with
+ * a timeout.
+ */
 
 /**
  * The executor for CPU-heavy functions of @runtime (NULL: the current one).
@@ -55,8 +67,8 @@ SKUA_API skua_executor *skua_executor_blocking(skua_runtime *runtime);
  * Context: any; never waits.
  * Cancellation: not a cancellation point.
  * Ownership: the caller destroys *@executor before the runtime stops.
- * Returns: 0; -EINVAL (NULL, threads_min over threads_max, nonzero reserved field, nice out of
- *   range); -EPERM if @runtime is NULL outside a runtime; -ENOMEM; -ESHUTDOWN.
+ * Returns: 0; -EINVAL (NULL, threads_min over threads_max, nonzero reserved field, nice or
+ *   cancel_signal out of range); -EPERM if @runtime is NULL outside a runtime; -ENOMEM; -ESHUTDOWN.
  */
 SKUA_API int skua_executor_create(skua_runtime *runtime, const skua_executor_options *options,
                                   skua_executor **executor);

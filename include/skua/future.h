@@ -95,7 +95,8 @@ SKUA_API void skua_future_unref(skua_future *future);
  *
  * A task: from now on every wait in it returns -ECANCELED, until it ends (level-triggered); a wait
  * it is in is interrupted; if it has not started, it never does. A job: removed if it has not
- * started, otherwise left alone. A promise: fails with -ECANCELED.
+ * started; a running one is told, see skua_executor_options, but may go on. A promise: fails with
+ * -ECANCELED.
  *
  * Context: any; never waits.
  * Cancellation: not a cancellation point.

@@ -30,6 +30,7 @@
 
 #include <skua/barrier.h>
 #include <skua/base.h>
+#include <skua/broadcast.h>
 #include <skua/channel.h>
 #include <skua/combine.h>
 #include <skua/condition.h>
@@ -40,10 +41,14 @@
 #include <skua/fork_macros.h>
 #include <skua/fork_pairs.h>
 #include <skua/future.h>
+#include <skua/local.h>
 #include <skua/mutex.h>
 #include <skua/once.h>
 #include <skua/op.h>
 #include <skua/parallel.h>
+#include <skua/pool.h>
+#include <skua/resilience.h>
+#include <skua/queue.h>
 #include <skua/runtime.h>
 #include <skua/rwlock.h>
 #include <skua/scope.h>

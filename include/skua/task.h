@@ -90,7 +90,7 @@ SKUA_API skua_future *skua_self(void);
 SKUA_API const char *skua_task_name(void);
 
 /**
- * Tells whether the running task has been cancelled. Long computations poll it.
+ * Tells whether the running task or job has been cancelled. Long computations poll it.
  *
  * Context: any; never waits.
  * Cancellation: not a cancellation point.

@@ -3,10 +3,10 @@
  *
  * WHAT   The queue holds an entry for each timer: its deadline, its age, and a number by which it
  *        finds the timer. Entries of the future are in buckets, by the highest bit in which their
- *        deadline differs from a reference time; those that are not later than it are in a heap. When
- *        the lowest bucket is due, the reference moves into it, and it is divided among the heap and
- *        lower buckets. So an entry moves but a few times, together with others, along arrays, the
- *        heap stays small, and nobody looks at the timer itself before it is to fire.
+ *        deadline differs from a reference time; those that are not later than it are in a heap.
+ *        When the lowest bucket is due, the reference moves into it, and it is divided among the
+ *        heap and lower buckets. So an entry moves but a few times, together with others, along
+ *        arrays, the heap stays small, and nobody looks at the timer itself before it is to fire.
  *        A timer that is removed leaves its entry behind, stale: it is dropped when it comes up, or
  *        when there are more stale ones than others.
  *
@@ -24,8 +24,9 @@
  *        before took 700 ns for each pop at that size, most of it to write indices into timers that
  *        were in no cache.
  *
- * SEE    R. Ahuja, K. Mehlhorn, J. Orlin, R. Tarjan, Faster algorithms for the shortest path problem
- *        (1990), radix heaps; G. Varghese, A. Lauck, Hashed and hierarchical timing wheels (1987).
+ * SEE    R. Ahuja, K. Mehlhorn, J. Orlin, R. Tarjan, Faster algorithms for the shortest path
+ *        problem (1990), radix heaps; G. Varghese, A. Lauck, Hashed and hierarchical timing wheels
+ *        (1987).
  */
 #ifndef SKUA_SRC_TIMER_QUEUE_H
 #define SKUA_SRC_TIMER_QUEUE_H
@@ -82,8 +83,8 @@ static inline void skua_timer_init(struct skua_timer *timer)
 }
 
 /*
- * Adds @timer, which is in no queue, to fire at @deadline_ns. Returns 0 or -ENOMEM; then neither the
- * queue nor @timer has changed.
+ * Adds @timer, which is in no queue, to fire at @deadline_ns. Returns 0 or -ENOMEM; then neither
+ * the queue nor @timer has changed.
  */
 int skua_timer_queue_add(struct skua_timer_queue *queue, struct skua_timer *timer,
                          uint64_t deadline_ns);

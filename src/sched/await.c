@@ -110,9 +110,7 @@ static bool run_job_in_place(struct skua_thread *thread, struct skua_task *job)
     if (!skua_task_claim(job, SKUA_RUN_INPLACE))
         return false;
     job->outer = NULL;
-    skua_fn fn = atomic_load_explicit(&job->fn, memory_order_relaxed);
-    intptr_t value = fn(job->arg);
-    skua_task_end(skua_thread_self(), job, value, false);
+    skua_executor_call_job(thread, job, false);
     return true;
 }
 
@@ -150,6 +148,11 @@ static int cancel_job(struct skua_task *job)
     if (!skua_runtime_pin(job->runtime)) /* the executor stays meanwhile */
         return -EALREADY;
     bool cancelled = cancel_unstarted(job);
+    if (!cancelled && !skua_future_done(&job->future)) {
+        /* seq_cst: POKE in agent.h */
+        atomic_fetch_or_explicit(&job->cancel, SKUA_CANCEL_TASK, memory_order_seq_cst);
+        skua_executor_interrupt_job(job);
+    }
     skua_runtime_unpin(job->runtime);
     if (cancelled)
         return 0;

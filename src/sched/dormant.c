@@ -3,6 +3,7 @@
  */
 #include "sched/dormant.h"
 
+#include "sched/local.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
 
@@ -81,6 +82,7 @@ skua_future *skua_dormant_until(uint64_t deadline_ns, skua_fn fn, void *arg, con
     struct skua_task *task = create(thread, thread->runtime, fn, arg, site);
     if (skua_unlikely(task == NULL))
         return skua_future_failed(-ENOMEM);
+    skua_locals_inherit(thread, task);
     rc = arm(thread, task, deadline_ns);
     if (skua_unlikely(rc < 0)) {
         skua_task_end(thread, task, -ECANCELED, true); /* nobody is to be told of it */
@@ -158,6 +160,7 @@ skua_future *skua_dormant_follow(skua_future *source, skua_then_fn then, void *a
     atomic_store_explicit(&task->future.flags, SKUA_FUTURE_FOLLOWER, memory_order_relaxed);
     task->source = source;
     task->then = then;
+    skua_locals_inherit(thread, task);
     follow(task, source);
     return &task->future;
 }

@@ -35,6 +35,7 @@
 #include "sched/wait.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ struct skua_executor {
     unsigned threads_min;
     unsigned queue_max;
     int nice;
+    int cancel_signal; /* constant; 0: none */
     uint64_t idle_timeout_ns;
     bool owned;              /* by the runtime; constant */
     bool stopping;           /* guarded by lock */
@@ -73,6 +75,7 @@ struct skua_executor {
 struct pool_thread {
     struct skua_thread thread; /* first: the thread pointer leads here */
     struct pool_thread *next;  /* in finished */
+    struct skua_task *running; /* where there is a cancel_signal; guarded by the executor's lock */
     struct skua_os_thread os_thread;
 };
 
@@ -410,15 +413,54 @@ static void run_host(struct skua_thread *thread, struct skua_task *host)
     skua_thread_post(thread);
 }
 
-static void run_job(struct skua_thread *thread, struct skua_task *job)
+/* The thread runs @job now: one in place is the newest of several. */
+static void set_running(struct skua_thread *thread, struct skua_task *job)
 {
-    if (!skua_task_claim(job, SKUA_RUN_STARTED)) {
-        skua_object_unref(thread, job);
+    skua_executor *executor = thread->executor;
+    thread->job = job;
+    if (executor->cancel_signal == 0)
         return;
-    }
+    pthread_mutex_lock(&executor->lock);
+    ((struct pool_thread *)(void *)thread)->running = job;
+    pthread_mutex_unlock(&executor->lock);
+}
+
+void skua_executor_call_job(struct skua_thread *thread, struct skua_task *job, bool drop)
+{
+    struct skua_task *outer = thread->job;
+    set_running(thread, job);
+    /* seq_cst: after it a canceller finds the agent, or the waits in the job see the flag */
+    atomic_store_explicit(&job->proxy, &thread->agent, memory_order_seq_cst);
     skua_fn fn = atomic_load_explicit(&job->fn, memory_order_relaxed);
     intptr_t value = fn(job->arg);
-    skua_task_end(thread, job, value, true);
+    atomic_store_explicit(&job->proxy, NULL, memory_order_seq_cst);
+    set_running(thread, outer); /* the stack is the thread's own: it is still the same */
+    skua_task_end(thread, job, value, drop);
+}
+
+void skua_executor_interrupt_job(struct skua_task *job)
+{
+    skua_executor *executor = job->executor;
+    struct skua_agent *agent = atomic_load_explicit(&job->proxy, memory_order_seq_cst);
+    if (agent == NULL) /* not there yet, or over */
+        return;
+    skua_agent_interrupt(agent);
+    if (executor->cancel_signal == 0)
+        return;
+    struct pool_thread *thread = skua_container_of(agent, struct pool_thread, thread.agent);
+    pthread_mutex_lock(&executor->lock);
+    /* Under the lock: it stays so, and the thread is there. A virtual one has no signals. */
+    if (thread->running == job && thread->os_thread.vthread == NULL)
+        (void)pthread_kill(thread->os_thread.pthread, executor->cancel_signal);
+    pthread_mutex_unlock(&executor->lock);
+}
+
+static void run_job(struct skua_thread *thread, struct skua_task *job)
+{
+    if (skua_task_claim(job, SKUA_RUN_STARTED))
+        skua_executor_call_job(thread, job, true);
+    else
+        skua_object_unref(thread, job);
 }
 
 static void *executor_main(void *arg)
@@ -464,8 +506,9 @@ static int check_options(const skua_executor_options *o)
     uint64_t reserved = 0;
     for (size_t i = 0; i < sizeof(o->reserved) / sizeof(o->reserved[0]); i++)
         reserved |= o->reserved[i];
-    if (reserved != 0 || o->nice < 0 || o->nice > 19 || o->threads_max > THREADS_EXTRA ||
-        (o->threads_max != 0 && o->threads_min > o->threads_max))
+    if (reserved != 0 || o->reserved_int != 0 || o->cancel_signal < 0 ||
+        o->cancel_signal > SIGRTMAX || o->nice < 0 || o->nice > 19 ||
+        o->threads_max > THREADS_EXTRA || (o->threads_max != 0 && o->threads_min > o->threads_max))
         return -EINVAL;
     return 0;
 }
@@ -485,6 +528,7 @@ int skua_executor_create_owned(skua_runtime *runtime, const skua_executor_option
     executor->threads_min = skua_min(options->threads_min, executor->threads_max);
     executor->queue_max = options->queue_max ? options->queue_max : QUEUE_MAX_DEFAULT;
     executor->nice = options->nice;
+    executor->cancel_signal = options->cancel_signal;
     executor->idle_timeout_ns =
         options->idle_timeout_ns ? options->idle_timeout_ns : IDLE_TIMEOUT_DEFAULT_NS;
     executor->owned = true;

@@ -15,6 +15,12 @@
  */
 int skua_executor_accept(skua_executor *executor, struct skua_task *job);
 
+/* Calls the function of @job, which the caller has claimed, and ends it; @drop as there. */
+void skua_executor_call_job(struct skua_thread *thread, struct skua_task *job, bool drop);
+
+/* The job, which may be running, is cancelled: ends its wait; sends the executor's signal. */
+void skua_executor_interrupt_job(struct skua_task *job);
+
 /* Takes a cancelled job out of the queue. True: its entry's reference is the caller's to drop. */
 bool skua_executor_withdraw(skua_executor *executor, struct skua_task *job);
 

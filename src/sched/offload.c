@@ -8,6 +8,7 @@
  *        stands in for the task's (task.h, proxy).
  */
 #include "sched/executor_impl.h"
+#include "sched/local.h"
 #include "sched/runtime_impl.h"
 
 #include <errno.h>
@@ -45,6 +46,7 @@ skua_future *skua_run_in_executor_at(skua_executor *executor, skua_fn fn, void *
     atomic_store_explicit(&job->site, site, memory_order_relaxed);
     job->arg = arg;
     job->executor = executor;
+    skua_locals_inherit(thread, job);
     skua_runtime_count_start(thread, runtime);
     int rc = skua_executor_accept(executor, job);
     if (rc < 0) {

@@ -5,6 +5,7 @@
 
 #include "sched/dormant.h"
 #include "sched/fork.h"
+#include "sched/local.h"
 #include "sched/runtime_impl.h"
 #include "sched/scope.h"
 #include "sched/wait.h"
@@ -56,6 +57,7 @@ static SKUA_NOINLINE void object_destroy(struct skua_thread *thread, struct skua
     if (SKUA_IS_ERROR(task->future.value) && !(flags & SKUA_FUTURE_READ) &&
         task->future.value != -ECANCELED)
         skua_report_failure(task);
+    skua_locals_drop(task); /* it was never to run */
     if (flags & SKUA_FUTURE_MALLOCED) {
         free(task);
         return;
@@ -218,6 +220,7 @@ void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t 
     skua_check(task->frames == NULL); /* a scope or shield was left open: its frame is gone */
     if (skua_unlikely(SKUA_IS_ERROR(value)))
         end_failed(thread, task, value);
+    skua_locals_drop(task);
     /* release: a stale queue entry that sees ENDED drops its reference, no more */
     atomic_store_explicit(&task->run, SKUA_RUN_ENDED, memory_order_release);
     complete_own(&task->future, value);
@@ -285,6 +288,8 @@ bool skua_task_cancelled(struct skua_task *task)
         /* relaxed: constant while it runs */
         if (atomic_load_explicit(&at->run, memory_order_relaxed) == SKUA_RUN_INPLACE) {
             at = at->outer;
+            if (at == NULL) /* a job */
+                break;
         } else if (atomic_load_explicit(&at->future.flags, memory_order_relaxed) &
                    SKUA_FUTURE_STOLEN) {
             stolen = true;
@@ -317,6 +322,7 @@ static void start(struct skua_thread *thread, struct skua_task *task, skua_fn fn
     atomic_store_explicit(&task->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&task->site, site, memory_order_relaxed);
     task->arg = arg;
+    skua_locals_inherit(thread, task);
     if (skua_likely(thread != NULL && thread->worker != NULL && thread->runtime == task->runtime)) {
         skua_counter_add(&thread->worker->counters.spawned, 1);
         skua_worker_spawned(thread->worker, task);

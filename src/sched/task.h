@@ -42,6 +42,7 @@
 #include <skua/runtime.h>
 #include <skua/task.h>
 
+#include "base/spin.h"
 #include "core/stack_pool.h"
 #include "platform/ctx.h"
 #include "sched/agent.h"
@@ -61,13 +62,14 @@ enum skua_object_kind {
 
 /* skua_future.flags */
 enum {
-    SKUA_FUTURE_READ = 1u,     /* somebody has looked at the result */
-    SKUA_FUTURE_MALLOCED = 2u, /* free() it; constant */
-    SKUA_FUTURE_DETACHED = 4u, /* constant */
-    SKUA_FUTURE_STOLEN = 8u,   /* runs a stolen job; constant; see sched/fork.h */
-    SKUA_FUTURE_SCOPED = 16u,  /* the child of a scope; constant; see sched/scope.h */
-    SKUA_FUTURE_NAMED = 32u,   /* has a name; constant */
-    SKUA_FUTURE_FOLLOWER = 64u /* made by skua_future_then(); constant */
+    SKUA_FUTURE_READ = 1u,      /* somebody has looked at the result */
+    SKUA_FUTURE_MALLOCED = 2u,  /* free() it; constant */
+    SKUA_FUTURE_DETACHED = 4u,  /* constant */
+    SKUA_FUTURE_STOLEN = 8u,    /* runs a stolen job; constant; see sched/fork.h */
+    SKUA_FUTURE_SCOPED = 16u,   /* the child of a scope; constant; see sched/scope.h */
+    SKUA_FUTURE_NAMED = 32u,    /* has a name; constant */
+    SKUA_FUTURE_FOLLOWER = 64u, /* made by skua_future_then(); constant */
+    SKUA_FUTURE_LOCALS = 128u   /* has task-local values; see sched/local.h */
 };
 
 /* skua_task.cancel; see sched/scope.h */
@@ -138,9 +140,13 @@ struct skua_task {
         struct scope *scope;              /* if SCOPED: whose child it is; constant */
         struct skua_worker *timer_worker; /* of a timer: whose heap holds it; constant */
     };
-    _Atomic(struct skua_task *) sibling;     /* the same: the next one; see sched/scope.h */
-    _Atomic(struct skua_task *) failed_next; /* of a failed child; guarded by the scope's lock */
+    struct skua_locals *locals;   /* if LOCALS; see sched/local.h */
+    struct skua_spin locals_lock; /* if LOCALS */
     union {
+        struct {                                     /* SCOPED: never dormant */
+            _Atomic(struct skua_task *) sibling;     /* the next one; see sched/scope.h */
+            _Atomic(struct skua_task *) failed_next; /* guarded by the scope's lock */
+        };
         struct skua_wait_timer timer;  /* DORMANT until a time */
         struct {                       /* FOLLOWER */
             struct skua_waiter waiter; /* at source, while DORMANT */

@@ -127,7 +127,10 @@ enum skua_reason skua_wait_park(struct skua_wait *wait)
 bool skua_wait_cancelled(void)
 {
     struct skua_thread *thread = skua_thread_self();
-    return thread != NULL && thread->task != NULL && skua_task_cancelled(thread->task);
+    if (thread == NULL)
+        return false;
+    struct skua_task *task = thread->task != NULL ? thread->task : thread->job;
+    return task != NULL && skua_task_cancelled(task);
 }
 
 void skua_agent_interrupt(struct skua_agent *agent)

@@ -59,6 +59,7 @@ struct skua_thread {
     struct skua_slab_cache objects;
     struct skua_stack_cache stacks;
     struct skua_executor *executor; /* of an executor thread; constant */
+    struct skua_task *job;          /* the one that runs on it, while task is NULL */
     const char *stack_low;          /* of an executor thread's own stack; constant */
     struct skua_agent agent;        /* of an executor thread */
     struct skua_fault_thread fault; /* alternate signal stack */

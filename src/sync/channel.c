@@ -14,6 +14,7 @@
 
 static SKUA_ALWAYS_INLINE void copy_item(void *to, const void *from, size_t size)
 {
+    skua_assert(size == 0 || (to != NULL && from != NULL));
     if (size == 8)
         memcpy(to, from, 8);
     else if (size != 0)

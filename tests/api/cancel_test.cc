@@ -6,6 +6,8 @@
 #include "support/runtime_kit.h"
 
 #include <atomic>
+#include <poll.h>
+#include <csignal>
 #include <fcntl.h>
 #include <functional>
 #include <thread>
@@ -341,37 +343,78 @@ TEST_F(Cancel, OfATaskOnAnExecutorEndsItsWait)
     });
 }
 
-TEST_F(Cancel, OfARunningJobIsRefusedAndOfADoneOneToo)
+/* It is refused, for the job may go on; but its waits end, and it can ask. */
+TEST_F(Cancel, ARunningJobIsTold)
 {
     runInTask([] {
         Promise gate;
         std::atomic<bool> started{false};
         auto body = [&]() -> intptr_t {
+            EXPECT_FALSE(skua_cancelled());
             started = true;
-            return skua_await(gate.future);
+            EXPECT_EQ(skua_await(gate.future), -ECANCELED);
+            EXPECT_TRUE(skua_cancelled());
+            EXPECT_EQ(skua_sleep(SKUA_NS_PER_SEC), -ECANCELED); /* and stay so */
+            return 4;
         };
         skua_future *job = offloadBody(nullptr, body);
         EXPECT_TRUE(yieldUntil([&] { return started.load(); }));
         EXPECT_EQ(skua_cancel(job), -EBUSY);
-        EXPECT_EQ(skua_promise_set(gate.promise, 4), 0);
-        skua_promise_unref(gate.promise);
         EXPECT_TRUE(yieldUntil([&] { return skua_future_peek(job, nullptr) == 0; }));
         EXPECT_EQ(skua_cancel(job), -EALREADY);
         EXPECT_EQ(skua_await(job), 4);
+        skua_promise_unref(gate.promise);
+        auto next = []() -> intptr_t { return skua_cancelled(); };
+        EXPECT_EQ(skua_await(offloadBody(nullptr, next)), 0); /* that was the job, not the thread */
     });
+}
+
+/* A system call of the job's own is interrupted, where the executor is to do so. */
+TEST_F(Cancel, ASignalEndsABlockingCallOfARunningJob)
+{
+    struct sigaction action = {}, old;
+    action.sa_handler = [](int) {};
+    ASSERT_EQ(sigaction(SIGUSR2, &action, &old), 0);
+    runInTask([] {
+        skua_executor_options options{};
+        options.cancel_signal = SIGRTMAX + 1;
+        skua_executor *executor = nullptr;
+        EXPECT_EQ(skua_executor_create(nullptr, &options, &executor), -EINVAL);
+        options.cancel_signal = SIGUSR2;
+        ASSERT_EQ(skua_executor_create(nullptr, &options, &executor), 0);
+        int fds[2];
+        ASSERT_EQ(pipe(fds), 0);
+        std::atomic<bool> started{false};
+        auto body = [&]() -> intptr_t {
+            char byte;
+            started = true;
+            return read(fds[0], &byte, 1) < 0 ? -errno : 0;
+        };
+        skua_future *job = offloadBody(executor, body);
+        EXPECT_TRUE(yieldUntil([&] { return started.load(); }));
+        while (skua_future_peek(job, nullptr) != 0) { /* one that comes too early is lost */
+            int rc = skua_cancel(job);
+            EXPECT_TRUE(rc == -EBUSY || rc == -EALREADY);
+            EXPECT_EQ(skua_sleep(SKUA_NS_PER_MS), 0);
+        }
+        EXPECT_EQ(skua_await(job), -EINTR);
+        EXPECT_EQ(skua_executor_destroy(executor), 0);
+        close(fds[0]);
+        close(fds[1]);
+    });
+    sigaction(SIGUSR2, &old, nullptr);
 }
 
 TEST_F(Cancel, ATaskLeavesARunningJobItAwaits)
 {
     runInTask([] {
-        Promise gate;
-        std::atomic<bool> ended{false};
-        std::atomic<bool> started{false};
+        std::atomic<bool> ended{false}, started{false}, open{false};
         auto body = [&]() -> intptr_t {
             started = true;
-            intptr_t rc = skua_await(gate.future);
+            while (!open)
+                poll(nullptr, 0, 1);
             ended = true;
-            return rc;
+            return 0;
         };
         auto awaiter = [&]() -> intptr_t { return skua_await(offloadBody(nullptr, body)); };
         skua_future *outer = spawnNamed("outer", awaiter);
@@ -380,8 +423,7 @@ TEST_F(Cancel, ATaskLeavesARunningJobItAwaits)
         EXPECT_EQ(skua_cancel(outer), 0);
         EXPECT_EQ(skua_await(outer), -ECANCELED);
         EXPECT_FALSE(ended);
-        EXPECT_EQ(skua_promise_set(gate.promise, 0), 0);
-        skua_promise_unref(gate.promise);
+        open = true;
         EXPECT_TRUE(yieldUntil([&] { return ended.load(); }));
     });
 }

@@ -118,7 +118,7 @@ TEST_F(Executor, CreateRefusesWhatTheHeaderForbids)
         options.nice = -1;
         EXPECT_EQ(skua_executor_create(nullptr, &options, &executor), -EINVAL);
         options = {};
-        options.reserved[3] = 1;
+        options.reserved[2] = 1;
         EXPECT_EQ(skua_executor_create(nullptr, &options, &executor), -EINVAL);
         EXPECT_EQ(executor, untouched);
     });

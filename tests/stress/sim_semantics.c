@@ -29,6 +29,10 @@ static struct {
     skua_barrier barrier;
     skua_wait_group group;
     skua_channel *channels[3];
+    skua_queue *queue;
+    skua_broadcast *broadcast;
+    skua_subscriber *subscribers[TASKS];
+    skua_watch *watch;
     skua_future *tasks[TASKS];
     int inside;
     int writers;
@@ -37,6 +41,7 @@ static struct {
     int64_t received;
     int64_t counts[TASKS];
     uint64_t next[TASKS]; /* of each sender: what must come next */
+    bool any_order;       /* that is not so */
     const char *wrong;
 } now;
 
@@ -290,7 +295,8 @@ static void note_message(uint64_t message)
     uint64_t sender = message >> 32;
     uint64_t number = message & UINT32_MAX;
     EXPECT(sender < TASKS);
-    EXPECT(number >= now.next[sender]); /* in order; some were taken by others, or never sent */
+    /* in order; some were taken by others, or never sent */
+    EXPECT(number >= now.next[sender] || now.any_order);
     now.next[sender] = number + 1;
     now.received++;
 }
@@ -379,6 +385,195 @@ static intptr_t select_program(void *arg)
     }
     EXPECT(now.sent == now.received);
     return now.wrong != NULL ? -EIO : rc;
+}
+
+/* ---- queues and broadcasts ------------------------------------------------------------------- */
+
+#define GETTERS 3
+
+static intptr_t put_task(void *arg)
+{
+    uint64_t sender = (uint64_t)(intptr_t)arg;
+    for (uint64_t i = 0; i < 4; i++) {
+        uint64_t message = sender << 32 | i;
+        int rc = chance(30) ? skua_queue_put_until(now.queue, &message, soon())
+                            : skua_queue_put(now.queue, &message);
+        if (rc == 0)
+            now.sent++;
+        if (rc == -ECANCELED || rc == -EPIPE)
+            return rc == -EPIPE ? 0 : rc;
+        EXPECT(rc == 0 || rc == -ETIMEDOUT);
+    }
+    return 0;
+}
+
+static intptr_t get_task(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        uint64_t message;
+        int rc = chance(30) ? skua_queue_get_until(now.queue, &message, soon())
+                            : skua_queue_get(now.queue, &message);
+        if (rc == -ECANCELED || rc == -EPIPE)
+            return rc == -EPIPE ? 0 : rc;
+        EXPECT(rc == 0 || rc == -ETIMEDOUT);
+        if (rc == 0) {
+            note_message(message);
+            if (chance(30))
+                dawdle();
+            now.running++;
+            EXPECT(skua_queue_task_done(now.queue) == 0);
+        }
+    }
+}
+
+/* Among equals the oldest first: then a queue by priority is one in order. */
+static int all_equal(const void *a, const void *b, void *arg)
+{
+    (void)a;
+    (void)b;
+    (void)arg;
+    return 0;
+}
+
+static intptr_t shut_task(void *arg)
+{
+    (void)arg;
+    (void)skua_sleep(skua_sim_random(10000));
+    EXPECT(skua_queue_shutdown(now.queue, SKUA_QUEUE_DROP) == 0);
+    return 0;
+}
+
+/* After all puts: some who get are cancelled, all is done, the rest go home. */
+static void end_queue(skua_future **getting, int getters, bool drops)
+{
+    for (int i = 1; i < getters; i++) {
+        if (chance(30))
+            (void)skua_cancel(getting[i]);
+    }
+    EXPECT(skua_queue_join(now.queue) == 0);
+    EXPECT(drops ? now.sent >= now.received : now.sent == now.received);
+    EXPECT(now.running == now.received);
+    EXPECT(skua_queue_count(now.queue) == 0);
+    EXPECT(drops || skua_queue_shutdown(now.queue, SKUA_QUEUE_DRAIN) == 0);
+    for (int i = 0; i < getters; i++) {
+        intptr_t got = skua_await(getting[i]);
+        EXPECT(got == 0 || (got == -ECANCELED && i > 0));
+    }
+    EXPECT(skua_queue_task_done(now.queue) == -EINVAL);
+}
+
+/*
+ * Eight put; one gets and knows the order, or three get, of whom two may be cancelled. The join
+ * returns when as much has been done as was sent, unless somebody has dropped the rest.
+ */
+static intptr_t queue_program(void *arg)
+{
+    (void)arg;
+    static const size_t capacities[] = {0, 1, 1, 2};
+    skua_queue_options options = {.item_size = sizeof(uint64_t)};
+    options.capacity = capacities[skua_sim_random(4)];
+    options.order = (skua_queue_order)skua_sim_random(3);
+    options.compare = options.order == SKUA_QUEUE_PRIORITY ? all_equal : NULL;
+    now.queue = skua_queue_create(&options);
+    int getters = chance(50) ? 1 : GETTERS;
+    now.any_order = getters > 1 || options.order == SKUA_QUEUE_LIFO;
+    skua_future *getting[GETTERS];
+    for (intptr_t i = 0; i < getters; i++)
+        getting[i] = skua_spawn(get_task, (void *)i);
+    bool drops = chance(20);
+    skua_future *shutting = drops ? skua_spawn(shut_task, NULL) : NULL;
+    intptr_t rc = with_tasks(put_task, 20);
+    EXPECT(!drops || skua_await(shutting) == 0);
+    end_queue(getting, getters, drops);
+    skua_queue_unref(now.queue);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+/* Until the end: counts what it gets and what it misses. */
+static intptr_t subscribe(skua_subscriber *subscriber, int64_t *count)
+{
+    uint64_t next[3] = {0};
+    for (;;) {
+        uint64_t message, missed = 0;
+        int rc = skua_subscriber_recv_until(subscriber, &message, &missed,
+                                            chance(30) ? soon() : SKUA_FOREVER);
+        if (rc == -EPIPE)
+            return 0;
+        EXPECT(rc == 0 || rc == -ETIMEDOUT || rc == -EOVERFLOW);
+        EXPECT((missed > 0) == (rc == -EOVERFLOW));
+        *count += rc == 0 ? 1 : (int64_t)missed;
+        if (rc == 0) {
+            uint64_t sender = message >> 32;
+            EXPECT(sender < 3 && (message & UINT32_MAX) >= next[sender]);
+            next[sender] = (message & UINT32_MAX) + 1;
+        }
+        if (chance(30))
+            dawdle();
+    }
+}
+
+/* The first three tasks send. */
+static intptr_t broadcast_task(void *arg)
+{
+    uint64_t number = (uint64_t)(intptr_t)arg;
+    if (number >= 3)
+        return subscribe(now.subscribers[number], &now.counts[number]);
+    for (uint64_t i = 0; i < 5; i++) {
+        uint64_t message = number << 32 | i;
+        dawdle();
+        EXPECT(skua_broadcast_send(now.broadcast, &message) == 0);
+        now.sent++;
+    }
+    return ++now.running < 3 ? 0 : skua_broadcast_close(now.broadcast);
+}
+
+static intptr_t broadcast_program(void *arg)
+{
+    (void)arg;
+    now.broadcast = skua_broadcast_create(sizeof(uint64_t), 1 + skua_sim_random(4));
+    for (int i = 3; i < TASKS; i++)
+        now.subscribers[i] = skua_subscriber_open(now.broadcast);
+    intptr_t rc = with_tasks(broadcast_task, 0);
+    for (int i = 3; i < TASKS; i++) {
+        EXPECT(now.counts[i] == now.sent);
+        skua_subscriber_close(now.subscribers[i]);
+    }
+    skua_broadcast_unref(now.broadcast);
+    return now.wrong != NULL ? -EIO : rc;
+}
+
+/* The first task sets, the others watch, until the last version, and never see an older one. */
+static intptr_t watch_task(void *arg)
+{
+    intptr_t number = (intptr_t)arg;
+    for (uint64_t i = 1; number == 0 && i <= 5; i++) {
+        dawdle();
+        EXPECT(skua_watch_set(now.watch, &i) == 0);
+    }
+    if (number == 0)
+        return skua_watch_close(now.watch);
+    for (uint64_t version = 0;;) {
+        uint64_t value = 0, before = version;
+        int rc =
+            skua_watch_next_until(now.watch, &value, &version, chance(30) ? soon() : SKUA_FOREVER);
+        if (rc == -EPIPE) {
+            EXPECT(version == 6);
+            return 0;
+        }
+        EXPECT(rc == 0 || rc == -ETIMEDOUT);
+        EXPECT(rc == 0 ? version > before && value == version - 1 : version == before);
+    }
+}
+
+static intptr_t watch_program(void *arg)
+{
+    (void)arg;
+    uint64_t first = 0;
+    now.watch = skua_watch_create(sizeof(first), &first);
+    intptr_t rc = with_tasks(watch_task, 0);
+    skua_watch_unref(now.watch);
+    return rc;
 }
 
 /* ---- tasks, scopes, futures ------------------------------------------------------------------ */
@@ -581,14 +776,15 @@ struct program {
 };
 
 static const struct program programs[] = {
-    {"mutex", mutex_program},      {"semaphore", semaphore_program},
-    {"rwlock", rwlock_program},    {"condition", condition_program},
-    {"event", event_program},      {"barrier", barrier_program},
-    {"wait_group", group_program}, {"channel", channel_program},
-    {"select", select_program},    {"scope", scope_program},
-    {"siblings", sibling_program}, {"sleep", sleep_program},
-    {"promise", promise_program},  {"executor", executor_program},
-    {"pipe", pipe_program},
+    {"mutex", mutex_program},         {"semaphore", semaphore_program},
+    {"rwlock", rwlock_program},       {"condition", condition_program},
+    {"event", event_program},         {"barrier", barrier_program},
+    {"wait_group", group_program},    {"channel", channel_program},
+    {"select", select_program},       {"scope", scope_program},
+    {"siblings", sibling_program},    {"sleep", sleep_program},
+    {"promise", promise_program},     {"executor", executor_program},
+    {"pipe", pipe_program},           {"queue", queue_program},
+    {"broadcast", broadcast_program}, {"watch", watch_program},
 };
 
 static intptr_t fresh(void *arg)

@@ -33,8 +33,11 @@ class Sync : public testing::Test
 class Line
 {
   public:
-    /* @state: what skua_runtime_list() calls such a wait. */
-    explicit Line(const char *state) : state_(state)
+    /*
+     * @state: what skua_runtime_list() calls such a wait. @name: of its tasks, with a number; of
+     * several lines at once each needs another.
+     */
+    explicit Line(const char *state, const char *name = "line") : state_(state), name_(name)
     {
     }
     Line(const Line &) = delete;
@@ -51,7 +54,7 @@ class Line
                 went_.push_back(index);
             return rc;
         });
-        names_.push_back("line " + std::to_string(index));
+        names_.push_back(name_ + " " + std::to_string(index));
         futures_.push_back(spawnNamed(names_.back().c_str(), bodies_.back()));
         EXPECT_TRUE(yieldUntilState(names_.back().c_str(), state_));
         return index;
@@ -94,6 +97,7 @@ class Line
 
   private:
     const char *state_;
+    const std::string name_;
     std::mutex mutex_;
     std::vector<size_t> went_;
     std::deque<Value> bodies_;
