@@ -147,16 +147,17 @@ static int cancel_job(struct skua_task *job)
 {
     if (!skua_runtime_pin(job->runtime)) /* the executor stays meanwhile */
         return -EALREADY;
-    bool cancelled = cancel_unstarted(job);
-    if (!cancelled && !skua_future_done(&job->future)) {
-        /* seq_cst: POKE in agent.h */
-        atomic_fetch_or_explicit(&job->cancel, SKUA_CANCEL_TASK, memory_order_seq_cst);
-        skua_executor_interrupt_job(job);
+    int rc = 0;
+    if (!cancel_unstarted(job)) {
+        rc = skua_future_done(&job->future) ? -EALREADY : -EBUSY;
+        if (rc == -EBUSY) {
+            /* seq_cst: POKE in agent.h */
+            atomic_fetch_or_explicit(&job->cancel, SKUA_CANCEL_TASK, memory_order_seq_cst);
+            skua_executor_interrupt_job(job);
+        }
     }
     skua_runtime_unpin(job->runtime);
-    if (cancelled)
-        return 0;
-    return skua_future_done(&job->future) ? -EALREADY : -EBUSY;
+    return rc;
 }
 
 int skua_future_cancel(skua_future *future)

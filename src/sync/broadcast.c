@@ -113,7 +113,7 @@ static int feed_send(struct feed *feed, const void *item)
     skua_spin_lock(&feed->lock);
     bool closed = feed->closed;
     if (!closed) {
-        if (feed->item_size != 0)
+        if (item != NULL) /* or items have no size */
             memcpy(slot(feed, feed->next), item, feed->item_size);
         feed->next++;
         wake_all(feed, &wakes); /* B3 */
@@ -163,7 +163,7 @@ static int take(struct want *want)
         *want->position = feed->next - feed->capacity;
         return -EOVERFLOW;
     }
-    if (feed->item_size != 0)
+    if (want->item != NULL)                                      /* or items have no size */
         memcpy(want->item, slot(feed, number), feed->item_size); /* B1 */
     *want->position = number + 1;
     return 0;
@@ -291,7 +291,7 @@ skua_watch *skua_watch_create(size_t value_size, const void *value)
     struct feed *feed = value != NULL || value_size == 0 ? feed_create(value_size, 1) : NULL;
     if (feed == NULL)
         return NULL;
-    if (value_size != 0)
+    if (value != NULL)
         memcpy(slot(feed, 0), value, value_size);
     feed->next = 1;
     return (skua_watch *)feed;

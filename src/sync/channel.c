@@ -54,32 +54,50 @@ static bool serve(struct skua_queued *waiter)
     return handed;
 }
 
-/* Under the lock: C1 */
-static void serve_receivers(struct skua_channel *channel, struct skua_wakes *wakes)
+/* Under the lock: C1. True if anybody has been handed an item. */
+static bool serve_receivers(struct skua_channel *channel, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
+    bool handed = false;
     while (channel->count != 0 && !channel->receiver_waking &&
            (waiter = skua_wait_queue_pop(&channel->receivers)) != NULL) {
-        if (serve(waiter))
+        if (serve(waiter)) {
             get(channel, waiter->item);
-        else
+            handed = true;
+        } else {
             channel->receiver_waking = true;
+        }
         skua_queued_wake(waiter, wakes);
     }
+    return handed;
 }
 
-/* Under the lock: C2 */
-static void serve_senders(struct skua_channel *channel, struct skua_wakes *wakes)
+/* Under the lock: C2. True if anybody's item has been taken. */
+static bool serve_senders(struct skua_channel *channel, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
+    bool handed = false;
     while (channel->count != channel->capacity && !channel->sender_waking &&
            (waiter = skua_wait_queue_pop(&channel->senders)) != NULL) {
-        if (serve(waiter))
+        if (serve(waiter)) {
             put(channel, waiter->item);
-        else
+            handed = true;
+        } else {
             channel->sender_waking = true;
+        }
         skua_queued_wake(waiter, wakes);
     }
+    return handed;
+}
+
+/* Under the lock: what one side is handed makes room or items for the other, and again. */
+static void serve_both(struct skua_channel *channel, struct skua_wakes *wakes)
+{
+    bool handed;
+    do {
+        handed = serve_receivers(channel, wakes);
+        handed |= serve_senders(channel, wakes);
+    } while (handed);
 }
 
 int skua_channel_offer(struct skua_channel *channel, const void *item, struct skua_wakes *wakes)
@@ -88,8 +106,7 @@ int skua_channel_offer(struct skua_channel *channel, const void *item, struct sk
         return -EPIPE;
     if (channel->count != channel->capacity) {
         put(channel, item);
-        serve_receivers(channel, wakes);
-        serve_senders(channel, wakes);
+        serve_both(channel, wakes);
         return 0;
     }
     if (channel->capacity != 0)
@@ -107,8 +124,7 @@ int skua_channel_take(struct skua_channel *channel, void *item, struct skua_wake
 {
     if (channel->count != 0) {
         get(channel, item);
-        serve_senders(channel, wakes);
-        serve_receivers(channel, wakes);
+        serve_both(channel, wakes);
         return 0;
     }
     struct skua_queued *sender = skua_wait_queue_pop(&channel->senders);
@@ -213,24 +229,41 @@ static SKUA_ALWAYS_INLINE bool is_quiet(const struct skua_channel *channel)
            (skua_wait_queue_empty(&channel->senders) || channel->sender_waking);
 }
 
+/* What a look at the channel says. */
+enum look { EASY, HOPELESS, HARD };
+
 static SKUA_ALWAYS_INLINE int try_send(struct skua_channel *channel, const void *item)
 {
+    enum look look = HARD;
     bool biased = skua_channel_lock(channel);
-    bool easy = channel->count != channel->capacity && !channel->closed && is_quiet(channel);
-    if (skua_likely(easy))
+    if (skua_likely(!channel->closed)) {
+        if (channel->count == channel->capacity)
+            look = skua_wait_queue_empty(&channel->receivers) ? HOPELESS : HARD;
+        else if (skua_likely(is_quiet(channel)))
+            look = EASY;
+    }
+    if (skua_likely(look == EASY))
         put(channel, item);
     skua_channel_unlock(channel, biased);
-    return skua_likely(easy) ? 0 : try_slow(channel, true, (void *)(uintptr_t)item);
+    if (skua_likely(look == EASY))
+        return 0;
+    return look == HOPELESS ? -EAGAIN : try_slow(channel, true, (void *)(uintptr_t)item);
 }
 
 static SKUA_ALWAYS_INLINE int try_recv(struct skua_channel *channel, void *item)
 {
+    enum look look = HARD;
     bool biased = skua_channel_lock(channel);
-    bool easy = channel->count != 0 && is_quiet(channel);
-    if (skua_likely(easy))
+    if (channel->count == 0)
+        look = skua_wait_queue_empty(&channel->senders) && !channel->closed ? HOPELESS : HARD;
+    else if (skua_likely(is_quiet(channel)))
+        look = EASY;
+    if (skua_likely(look == EASY))
         get(channel, item);
     skua_channel_unlock(channel, biased);
-    return skua_likely(easy) ? 0 : try_slow(channel, false, item);
+    if (skua_likely(look == EASY))
+        return 0;
+    return look == HOPELESS ? -EAGAIN : try_slow(channel, false, item);
 }
 
 int skua_channel_send_until(skua_channel *channel, const void *item, uint64_t deadline_ns)
@@ -311,11 +344,18 @@ void skua_channel_unref(skua_channel *channel)
     free(channel);
 }
 
-/* Under the lock: whoever waits in @queue learns that the channel is closed. */
-static void turn_away(struct skua_wait_queue *queue, struct skua_wakes *wakes)
+/* Under the lock: nobody waits at a closed channel. What is in it goes to those who have waited. */
+static void turn_away(struct skua_channel *channel, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
-    while ((waiter = skua_wait_queue_pop(queue)) != NULL) {
+    while ((waiter = skua_wait_queue_pop(&channel->receivers)) != NULL) {
+        bool has_item = channel->count != 0; /* while one is waking there may be some */
+        if (has_item)
+            get(channel, waiter->item);
+        waiter->value = has_item ? 0 : -EPIPE;
+        skua_queued_wake(waiter, wakes);
+    }
+    while ((waiter = skua_wait_queue_pop(&channel->senders)) != NULL) {
         waiter->value = -EPIPE;
         skua_queued_wake(waiter, wakes);
     }
@@ -330,8 +370,7 @@ int skua_channel_close(skua_channel *channel)
     bool biased = skua_channel_lock(channel);
     bool was_closed = channel->closed;
     channel->closed = true;
-    turn_away(&channel->receivers, &wakes); /* C1: empty if there are any */
-    turn_away(&channel->senders, &wakes);
+    turn_away(channel, &wakes);
     skua_channel_unlock(channel, biased);
     skua_wakes_flush(&wakes);
     return was_closed ? -EALREADY : 0;

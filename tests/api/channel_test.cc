@@ -545,6 +545,45 @@ TEST_F(Select, GivesUpByDeadlineAndCancel)
     });
 }
 
+/* What a select is handed makes room for another, and that an item for a third: to the end. */
+TEST_F(Select, AreServedOnBothSidesUntilNobodyCanBe)
+{
+    runInTask(
+        [] {
+            Longs longs(1);
+            auto selectOn = [&](skua_select_op op) -> intptr_t {
+                long item = 1;
+                skua_select_case c = sendCase(longs, &item);
+                c.op = op;
+                return skua_select(&c, 1, skua_after(10 * SKUA_NS_PER_SEC));
+            };
+            auto receive = [&]() -> intptr_t { return longs.recv(); };
+            auto receiveSelect = [&]() -> intptr_t { return selectOn(SKUA_SELECT_RECV); };
+            skua_future *plain = spawnNamed("plain", receive);
+            ASSERT_TRUE(yieldUntilState("plain", "at a channel"));
+            skua_future *one = spawnNamed("one", receiveSelect);
+            ASSERT_TRUE(yieldUntilState("one", "selecting"));
+            skua_future *other = spawnNamed("other", receiveSelect);
+            ASSERT_TRUE(yieldUntilState("other", "selecting"));
+            EXPECT_EQ(longs.send(1), 0); /* plain's turn: it does not come before we wait */
+            int results[2] = {-1, -1};
+            std::thread senders[2];
+            for (int i = 0; i < 2; i++)
+                senders[i] = std::thread([&, i] { results[i] = (int)selectOn(SKUA_SELECT_SEND); });
+            uint64_t end = skua_after(20 * SKUA_NS_PER_MS);
+            while (skua_now() < end)
+                continue;
+            EXPECT_EQ(skua_await(plain), 1);
+            EXPECT_EQ(skua_await(one), 0);
+            EXPECT_EQ(skua_await(other), 0);
+            for (int i = 0; i < 2; i++) {
+                senders[i].join();
+                EXPECT_EQ(results[i], 0);
+            }
+        },
+        1);
+}
+
 /* Two selects may meet; one channel may stand in both directions and twice. */
 TEST_F(Select, MeetsAnotherSelectAndNotItself)
 {

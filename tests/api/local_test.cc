@@ -4,6 +4,7 @@
  */
 #include "support/sync_kit.h"
 
+#include <algorithm>
 #include <atomic>
 
 using namespace skua_test;
@@ -209,6 +210,53 @@ TEST_F(Local, ForkedFunctionsSeeTheValuesOfTheirTask)
     EXPECT_EQ(destroyed, 1);
 }
 
+/*
+ * A binary tree of forks with 256 leaves. One half of it is cheap: whoever has that one steals from
+ * the other, which is likely to be a stolen job that has not looked yet, for only the last 64
+ * leaves of a half look.
+ */
+struct Node {
+    unsigned depth;
+    unsigned number; /* from the left */
+    unsigned cheap;  /* which half */
+};
+
+intptr_t look(void *p)
+{
+    const Node node = *static_cast<Node *>(p);
+    if (node.depth == 0) {
+        uint64_t end = node.number / 128 == node.cheap ? 0 : skua_after(5 * SKUA_NS_PER_US);
+        while (skua_now() < end)
+            continue;
+        return node.number % 128 < 64 || skua_local_get(&owned, -1) == 5 ? 0 : -EIO;
+    }
+    Node nodes[2] = {node, node};
+    skua_call calls[2] = {};
+    for (int i = 0; i < 2; i++) {
+        nodes[i].depth--;
+        nodes[i].number = node.number * 2 + static_cast<unsigned>(i);
+        calls[i].fn = look;
+        calls[i].arg = &nodes[i];
+    }
+    intptr_t rc = skua_parallel_invoke(calls, 2);
+    return rc < 0 ? rc : std::min(calls[0].result, calls[1].result);
+}
+
+TEST_F(Local, ValuesComeThroughForkersThatNeverLooked)
+{
+    runInTask([] {
+        skua_runtime *runtime = skua_runtime_current();
+        auto stolen = [&] { return sumOf(runtime, &skua_worker_stats::jobs_stolen); };
+        EXPECT_EQ(skua_local_set(&owned, 5), 0);
+        for (unsigned i = 0; i < 200 && stolen() < 300; i++) {
+            Node root = {8, 0, i % 2};
+            EXPECT_EQ(look(&root), 0);
+        }
+        EXPECT_GE(stolen(), 20u);
+    });
+    EXPECT_EQ(destroyed, 1);
+}
+
 /* A set while thieves look: what they see is one of the values, and it is alive. */
 TEST_F(Local, ASetDuringAForkIsSeenOrNot)
 {
@@ -226,6 +274,8 @@ TEST_F(Local, ASetDuringAForkIsSeenOrNot)
                 };
             }
             EXPECT_EQ(skua_parallel_invoke(calls, 8), 0);
+            for (const skua_call &call : calls)
+                EXPECT_EQ(call.result, 0);
         }
         EXPECT_GE(stolen(), 100u);
     });

@@ -317,32 +317,40 @@ TEST_F(Queue, WhoLosesATurnKeepsItsPlace)
 
 /*
  * A getter has been woken and does not run, a putter is due to be served where it stands: its item
- * is for the other getter, who must be told of it.
+ * is for the other getter, who must be told of it. Two runtimes, so that one can be kept busy.
  */
 TEST_F(Queue, TheItemOfAServedPutterWakesTheNextWhoWaitsToGet)
 {
-    runInTask(
-        [] {
-            Longs longs(1);
-            Line getters(kState, "getters");
-            getters.addMany(2, [&] { return longs.get() > 0 ? 0 : -EIO; });
-            EXPECT_EQ(longs.tryPut(1), 0); /* the worker is ours: nobody runs */
-            std::thread putter([&] { EXPECT_EQ(longs.put(2), 0); });
-            auto letItQueueUp = [] {
-                for (uint64_t end = skua_after(2 * SKUA_NS_PER_MS); skua_now() < end;)
-                    continue;
-            };
-            for (int turn = 0; turn < 4; turn++) { /* it loses as many as it may */
-                letItQueueUp();
-                EXPECT_GT(longs.tryGet(), 0);
-                (void)longs.tryPut(1); /* or it has been faster this time */
-            }
-            letItQueueUp();
-            EXPECT_EQ(getters.result(0), 0);
-            EXPECT_EQ(getters.result(1), 0);
-            putter.join();
-        },
-        1);
+    Longs longs(1);
+    Runtime busy(1), other(1);
+    std::atomic<bool> ready{false}, release{false};
+    auto gets = [&]() -> intptr_t {
+        Line getters(kState);
+        getters.addMany(2, [&] { return longs.get() > 0 ? 0 : -EIO; });
+        ready = true;
+        while (!release) /* nobody else runs */
+            continue;
+        EXPECT_EQ(getters.result(0), 0);
+        EXPECT_EQ(getters.result(1), 0);
+        return 0;
+    };
+    skua_future *getting = submitBody(busy.get(), gets);
+    auto puts = [&]() -> intptr_t {
+        EXPECT_TRUE(yieldUntil([&] { return ready.load(); }));
+        EXPECT_EQ(longs.tryPut(1), 0);
+        Line putters(kState);
+        putters.add([&] { return longs.put(2); });
+        for (int turn = 0; turn < 4; turn++) { /* it loses as many as it may */
+            EXPECT_EQ(longs.tryGet(), 1);
+            EXPECT_EQ(longs.tryPut(1), 0);
+            EXPECT_EQ(skua_yield(), 0);
+            EXPECT_TRUE(putters.waits(0));
+        }
+        release = true;
+        return putters.result(0);
+    };
+    EXPECT_EQ(other.run(puts), 0);
+    EXPECT_EQ(skua_await(getting), 0);
 }
 
 TEST_F(Queue, AnItemThatIsThereBeatsCancelAndDeadline)

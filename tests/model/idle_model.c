@@ -68,6 +68,13 @@ static uint64_t engine_now(struct skua_engine *engine)
     return 0;
 }
 
+/* No timers. */
+uint64_t skua_timer_queue_deadline(const struct skua_timer_queue *queue)
+{
+    (void)queue;
+    return UINT64_MAX;
+}
+
 bool skua_stack_pool_trim(struct skua_stack_pool *pool, unsigned count)
 {
     (void)pool;
