@@ -9,6 +9,13 @@
 
 #include <errno.h>
 
+/* Who waits until a time that has passed, again and again, must not keep those who are ready. */
+static void give_way(struct skua_thread *thread)
+{
+    if (thread != NULL && thread->worker != NULL && thread->task != NULL)
+        skua_thread_leave(thread, SKUA_POST_YIELD);
+}
+
 int skua_queue_wait_begin(struct skua_queue_wait *wait, enum skua_wait_kind kind, bool deaf,
                           uint64_t deadline_ns)
 {
@@ -17,8 +24,10 @@ int skua_queue_wait_begin(struct skua_queue_wait *wait, enum skua_wait_kind kind
         return -ECHILD;
     if (!deaf && skua_unlikely(skua_wait_cancelled()))
         return -ECANCELED;
-    if (deadline_ns != SKUA_FOREVER && deadline_ns <= skua_now())
+    if (deadline_ns != SKUA_FOREVER && deadline_ns <= skua_now()) {
+        give_way(thread);
         return -ETIMEDOUT;
+    }
     wait->deadline_ns = deadline_ns;
     wait->kind = kind;
     wait->deaf = deaf;
