@@ -129,7 +129,8 @@ TEST_F(WaitGroup, ShowsWhatACrowdHasDone)
             for (size_t i = 0; i < times; i++) {
                 done[i][who] = 1;
                 ASSERT_EQ(skua_wait_group_done(&groups[i]), 0);
-                while (i % 2 == 1 && skua_wait_group_wait_until(&groups[i], soon(1)) != 0)
+                while (i % 2 == 1 &&
+                       skua_wait_group_wait_until(&groups[i], skua_after(SKUA_NS_PER_MS)) != 0)
                     continue;
                 ASSERT_EQ(skua_wait_group_wait(&groups[i]), 0);
                 for (int one : done[i])
