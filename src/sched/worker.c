@@ -575,7 +575,8 @@ static struct skua_task *find(struct skua_worker *worker)
 {
     /* First: a task that only yields until its own jobs are done must not keep them waiting. */
     struct skua_task *task = skua_fork_steal_orphan(worker);
-    if (task == NULL && worker->budget < 0)
+    /* Visits count too: tasks that wait for a moment, again and again, never use a budget up. */
+    if (task == NULL && (worker->budget < 0 || ++worker->visits % TURNS == 0))
         task = take_injected(worker, INJECT_BATCH);
     poll_engine(worker);
     worker->budget = worker->engine->in_flight != 0 ? TURNS_WITH_OPS : TURNS;

@@ -93,7 +93,8 @@ struct skua_worker {
     struct skua_thread thread; /* first: the thread pointer leads here */
 
     /* owner only */
-    int budget; /* direct switches left before the loop looks at engine and inject queue */
+    int budget;      /* direct switches left before the loop looks at engine and inject queue */
+    unsigned visits; /* of the loop to its queues */
     unsigned next_streak; /* times in a row the next slot was preferred to the queue */
     uint64_t random;
     bool alone;     /* the only worker: nobody takes from it; constant */
