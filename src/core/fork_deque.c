@@ -76,7 +76,7 @@ void skua_fork_stub_init(struct skua_fork_stub *stub)
     stub->face.join_limit = ASK_ON_JOIN;
     stub->face.stack_limit = NULL;
     stub->face.head = NULL;
-    __atomic_store_n(&stub->scratch.fn, (skua_fork_entry)NULL, __ATOMIC_RELAXED); /* free */
+    __atomic_store_n(&stub->scratch.fn, (skua_fork_entry)NULL, __ATOMIC_RELAXED); /* its own */
 }
 
 struct skua_fork_slot *skua_deque_head(struct skua_deque *deque)

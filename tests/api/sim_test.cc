@@ -2,9 +2,7 @@
  * Tests skua/sim.h: that a seed is an execution, that time is virtual, that what can go wrong does,
  * when it is told to, and that deadlocks and failing seeds are found.
  */
-#include "support/fd_guard.h"
-#include "support/hang_guard.h"
-#include "support/runtime_kit.h"
+#include "support/sim_kit.h"
 
 #include <chrono>
 #include <cstring>
@@ -18,18 +16,8 @@ using namespace skua_test;
 namespace
 {
 
-class Sim : public testing::Test
+class Sim : public Simulated
 {
-  protected:
-    void SetUp() override
-    {
-        auto body = []() -> intptr_t { return 0; };
-        if (skua_sim_run(0, nullptr, callValue<decltype(body)>, &body, nullptr) == -ENOTSUP)
-            GTEST_SKIP() << "no simulations with ThreadSanitizer";
-    }
-
-    FdGuard fds_;
-    HangGuard hang_;
 };
 
 /* Runs @body under @seed; it may be run many times. */

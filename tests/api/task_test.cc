@@ -392,6 +392,33 @@ TEST_F(Task, AHandleTakenFromSelfOutlivesTheTask)
     });
 }
 
+/* Tasks whose timers fire all the time do not keep what was submitted from its turn. */
+TEST_F(Task, WhatIsSubmittedHasItsTurnBesideShortWaits)
+{
+    Runtime runtime(1);
+    std::atomic<bool> stop{false};
+    std::atomic<int> running{0};
+    auto waiter = [&]() -> intptr_t {
+        running++;
+        while (!stop)
+            EXPECT_EQ(skua_sleep(300), 0);
+        return 0;
+    };
+    auto stopper = [&]() -> intptr_t {
+        stop = true;
+        return 0;
+    };
+    std::vector<skua_future *> futures;
+    for (int i = 0; i < 20; i++) /* fewer than the turns between two looks */
+        futures.push_back(submitBody(runtime.get(), waiter));
+    EXPECT_TRUE(pollUntil([&] { return running == 20; }));
+    futures.push_back(submitBody(runtime.get(), stopper));
+    EXPECT_TRUE(pollUntil([&] { return stop.load(); }));
+    stop = true;
+    for (skua_future *future : futures)
+        EXPECT_EQ(skua_await(future), 0);
+}
+
 TEST_F(Task, TheNameIsTheGivenOneElseTheSpawnSite)
 {
     EXPECT_EQ(skua_task_name(), nullptr);
