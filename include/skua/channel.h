@@ -2,9 +2,9 @@
  * skua/channel.h - channels: items of one size from those who send to those who receive, in order.
  *
  * A channel of capacity 0 is a meeting point: each send waits for its receiver. Any number of tasks
- * and threads may use either end. Waiters are woken in order of arrival, but one that is woken takes
- * its turn: somebody who comes just then may be faster, a few times at most. The order of the items
- * is kept in any case. skua_select() waits for several channels at once.
+ * and threads may use either end. Waiters are woken in order of arrival, but one that is woken
+ * takes its turn: somebody who comes just then may be faster, a few times at most. The order of the
+ * items is kept in any case. skua_select() waits for several channels at once.
  */
 #ifndef SKUA_CHANNEL_H
 #define SKUA_CHANNEL_H
