@@ -67,13 +67,22 @@ class ExamplesTest(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertNotEqual(done.stdout, "")
 
+    def test_says_when_its_output_is_lost(self):
+        for name in self.names():
+            with self.subTest(name=name), open("/dev/full", "w") as full:
+                done = subprocess.run([PROGRAMS / name, "--sim", "1"], stdin=subprocess.DEVNULL,
+                                      stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=DEADLINE_S)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("No space left on device", done.stderr)
+
     def test_explains_itself_and_refuses_what_it_does_not_know(self):
         for name in self.names():
             with self.subTest(name=name):
                 done = run(name, "--help")
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertIn("--sim SEED", done.stdout)
-                for args in (["--sim"], ["--sim", "x"], ["--sim", ""], ["--fast"]):
+                for args in (["--sim"], ["--sim", "x"], ["--sim", ""], ["--sim", "-1"], ["--fast"]):
                     done = run(name, *args)
                     self.assertEqual((done.returncode, done.stdout), (2, ""))
                     self.assertIn("Usage", done.stderr)

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     bool is_sim = argc == 3 && strcmp(argv[1], "--sim") == 0;
     char *end = NULL;
     uint64_t seed = is_sim ? strtoull(argv[2], &end, 10) : 0;
-    if (argc != 1 && (!is_sim || *argv[2] == '\0' || *end != '\0')) {
+    if (argc != 1 && (!is_sim || argv[2][0] < '0' || argv[2][0] > '9' || *end != '\0')) {
         bool is_help = argc == 2 && strcmp(argv[1], "--help") == 0;
         fprintf(is_help ? stdout : stderr,
                 "Usage: %s [--sim SEED]\n"
@@ -43,6 +43,8 @@ int main(int argc, char **argv)
         is_sim ? skua_sim_run(seed, NULL, example, NULL, NULL) : skua_run(NULL, example, NULL);
     if (rc == -ENOTSUP)
         return 77; /* no simulations in this build: for the tests, "skipped" */
+    if (!SKUA_IS_ERROR(rc) && fclose(stdout) != 0)
+        rc = -errno; /* what was printed has not arrived */
     if (SKUA_IS_ERROR(rc))
         fprintf(stderr, "%s: %s\n", argv[0], strerror((int)-rc));
     return SKUA_IS_ERROR(rc) ? EXIT_FAILURE : EXIT_SUCCESS;
