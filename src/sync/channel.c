@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURNS_LOST_MAX 4
-
 static SKUA_ALWAYS_INLINE void copy_item(void *to, const void *from, size_t size)
 {
     skua_assert(size == 0 || (to != NULL && from != NULL));
@@ -45,49 +43,34 @@ static void get(struct skua_channel *channel, void *item)
     channel->count--;
 }
 
-/* Under the lock: takes a waiter out and lets it go on. False: it is to try again, and is waking.
- */
-static bool serve(struct skua_queued *waiter)
-{
-    bool handed = waiter->race != NULL || waiter->value >= TURNS_LOST_MAX;
-    waiter->value = handed ? 0 : SKUA_CHANNEL_TURN;
-    return handed;
-}
-
-/* Under the lock: C1. True if anybody has been handed an item. */
+/* Under the lock: R1. True if anybody has been handed an item. */
 static bool serve_receivers(struct skua_channel *channel, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
-    bool handed = false;
-    while (channel->count != 0 && !channel->receiver_waking &&
-           (waiter = skua_wait_queue_pop(&channel->receivers)) != NULL) {
-        if (serve(waiter)) {
+    bool handed = false, any = false;
+    while (channel->count != 0 &&
+           (waiter = skua_turns_next(&channel->turns, SKUA_TAKE, &handed)) != NULL) {
+        if (handed)
             get(channel, waiter->item);
-            handed = true;
-        } else {
-            channel->receiver_waking = true;
-        }
+        any |= handed;
         skua_queued_wake(waiter, wakes);
     }
-    return handed;
+    return any;
 }
 
-/* Under the lock: C2. True if anybody's item has been taken. */
+/* Under the lock: R2. True if anybody's item has been taken. */
 static bool serve_senders(struct skua_channel *channel, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
-    bool handed = false;
-    while (channel->count != channel->capacity && !channel->sender_waking &&
-           (waiter = skua_wait_queue_pop(&channel->senders)) != NULL) {
-        if (serve(waiter)) {
+    bool handed = false, any = false;
+    while (channel->count != channel->capacity &&
+           (waiter = skua_turns_next(&channel->turns, SKUA_GIVE, &handed)) != NULL) {
+        if (handed)
             put(channel, waiter->item);
-            handed = true;
-        } else {
-            channel->sender_waking = true;
-        }
+        any |= handed;
         skua_queued_wake(waiter, wakes);
     }
-    return handed;
+    return any;
 }
 
 /* Under the lock: what one side is handed makes room or items for the other, and again. */
@@ -111,7 +94,7 @@ int skua_channel_offer(struct skua_channel *channel, const void *item, struct sk
     }
     if (channel->capacity != 0)
         return -EAGAIN;
-    struct skua_queued *receiver = skua_wait_queue_pop(&channel->receivers);
+    struct skua_queued *receiver = skua_wait_queue_pop(&channel->turns.waiters[SKUA_TAKE]);
     if (receiver == NULL)
         return -EAGAIN;
     copy_item(receiver->item, item, channel->item_size);
@@ -127,7 +110,7 @@ int skua_channel_take(struct skua_channel *channel, void *item, struct skua_wake
         serve_both(channel, wakes);
         return 0;
     }
-    struct skua_queued *sender = skua_wait_queue_pop(&channel->senders);
+    struct skua_queued *sender = skua_wait_queue_pop(&channel->turns.waiters[SKUA_GIVE]);
     if (sender == NULL)
         return channel->closed ? -EPIPE : -EAGAIN;
     copy_item(item, sender->item, channel->item_size);
@@ -148,85 +131,43 @@ static void guard_unlock(void *channel, bool biased)
     skua_channel_unlock(channel, biased);
 }
 
-/* What a send or a receive is about. */
-struct operation {
-    struct skua_channel *channel;
-    void *item; /* a send only reads it */
-    bool is_send;
-    bool is_waking; /* this one has been woken to try again */
-    intptr_t lost;  /* turns */
-};
-
-/* Tries, and if that does not work queues up with @node, unless it is NULL. */
-static int attempt(struct operation *op, struct skua_queued *node)
+/* As the owner of turns; also what is left to do when the easy way is closed. */
+static SKUA_NOINLINE int attempt(struct skua_turn *turn, struct skua_queued *node)
 {
-    struct skua_channel *channel = op->channel;
+    struct skua_channel *channel = turn->object;
     struct skua_wakes wakes;
     skua_wakes_init(&wakes);
     bool biased = skua_channel_lock(channel);
-    if (op->is_waking) {
-        op->is_waking = false;
-        *(op->is_send ? &channel->sender_waking : &channel->receiver_waking) = false;
-    }
-    int rc = op->is_send ? skua_channel_offer(channel, op->item, &wakes)
-                         : skua_channel_take(channel, op->item, &wakes);
-    if (rc == -EAGAIN && node != NULL) {
-        node->item = op->item;
-        node->value = op->lost;
-        struct skua_wait_queue *queue = op->is_send ? &channel->senders : &channel->receivers;
-        if (op->lost != 0)
-            skua_wait_queue_add_first(queue, node);
-        else
-            skua_wait_queue_add(queue, node);
-    }
+    skua_turns_arrive(&channel->turns, turn);
+    int rc = turn->side == SKUA_GIVE ? skua_channel_offer(channel, turn->item, &wakes)
+                                     : skua_channel_take(channel, turn->item, &wakes);
+    if (rc == -EAGAIN && node != NULL)
+        skua_turns_wait(&channel->turns, turn, node);
     skua_channel_unlock(channel, biased);
     skua_wakes_flush(&wakes);
     return rc;
 }
 
 /* A send or a receive that has to wait, or so it seemed. */
-static SKUA_NOINLINE int wait_at(struct skua_channel *channel, bool is_send, void *item,
+static SKUA_NOINLINE int wait_at(struct skua_channel *channel, enum skua_side side, void *item,
                                  uint64_t deadline_ns)
 {
-    static const struct skua_queue_guard guard = {guard_lock, guard_unlock};
-    struct operation op = {.channel = channel, .item = item, .is_send = is_send};
-    struct skua_wait_queue *queue = is_send ? &channel->senders : &channel->receivers;
-    for (;; op.lost++) {
-        struct skua_queue_wait wait;
-        int rc = skua_queue_wait_begin(&wait, SKUA_WAIT_CHANNEL, false, deadline_ns);
-        if (rc < 0) { /* the turn must not be lost, nor what is there now */
-            int last = op.is_waking ? attempt(&op, NULL) : -EAGAIN;
-            return last == -EAGAIN ? rc : last;
-        }
-        rc = attempt(&op, &wait.node);
-        if (rc != -EAGAIN) {
-            skua_queue_wait_abandon(&wait);
-            return rc;
-        }
-        rc = skua_queue_wait_park_guarded(&wait, queue, &guard, channel);
-        if (rc < 0 || wait.node.value != SKUA_CHANNEL_TURN)
-            return rc < 0 ? rc : (int)wait.node.value;
-        op.is_waking = true;
-    }
+    static const struct skua_turns_owner owner = {
+        {guard_lock, guard_unlock}, SKUA_WAIT_CHANNEL, attempt};
+    struct skua_turn turn = {.object = channel, .item = item, .side = side};
+    return skua_turns_take_part(&owner, &channel->turns, &turn, deadline_ns);
 }
 
 /* Somebody waits at the channel, or nothing goes. */
-static SKUA_NOINLINE int try_slow(struct skua_channel *channel, bool is_send, void *item)
+static SKUA_NOINLINE int try_slow(struct skua_channel *channel, enum skua_side side, void *item)
 {
-    struct operation op = {.channel = channel, .item = item, .is_send = is_send};
-    return attempt(&op, NULL);
+    struct skua_turn turn = {.object = channel, .item = item, .side = side};
+    return attempt(&turn, NULL);
 }
 
 static SKUA_ALWAYS_INLINE bool is_bad(const struct skua_channel *channel, const void *item)
 {
     return channel == NULL || (item == NULL && channel->item_size != 0);
-}
-
-/* Under the lock: whether nobody needs to be served. */
-static SKUA_ALWAYS_INLINE bool is_quiet(const struct skua_channel *channel)
-{
-    return (skua_wait_queue_empty(&channel->receivers) || channel->receiver_waking) &&
-           (skua_wait_queue_empty(&channel->senders) || channel->sender_waking);
 }
 
 /* What a look at the channel says. */
@@ -238,8 +179,8 @@ static SKUA_ALWAYS_INLINE int try_send(struct skua_channel *channel, const void 
     bool biased = skua_channel_lock(channel);
     if (skua_likely(!channel->closed)) {
         if (channel->count == channel->capacity)
-            look = skua_wait_queue_empty(&channel->receivers) ? HOPELESS : HARD;
-        else if (skua_likely(is_quiet(channel)))
+            look = skua_wait_queue_empty(&channel->turns.waiters[SKUA_TAKE]) ? HOPELESS : HARD;
+        else if (skua_likely(skua_turns_quiet(&channel->turns)))
             look = EASY;
     }
     if (skua_likely(look == EASY))
@@ -247,7 +188,7 @@ static SKUA_ALWAYS_INLINE int try_send(struct skua_channel *channel, const void 
     skua_channel_unlock(channel, biased);
     if (skua_likely(look == EASY))
         return 0;
-    return look == HOPELESS ? -EAGAIN : try_slow(channel, true, (void *)(uintptr_t)item);
+    return look == HOPELESS ? -EAGAIN : try_slow(channel, SKUA_GIVE, (void *)(uintptr_t)item);
 }
 
 static SKUA_ALWAYS_INLINE int try_recv(struct skua_channel *channel, void *item)
@@ -255,15 +196,17 @@ static SKUA_ALWAYS_INLINE int try_recv(struct skua_channel *channel, void *item)
     enum look look = HARD;
     bool biased = skua_channel_lock(channel);
     if (channel->count == 0)
-        look = skua_wait_queue_empty(&channel->senders) && !channel->closed ? HOPELESS : HARD;
-    else if (skua_likely(is_quiet(channel)))
+        look = skua_wait_queue_empty(&channel->turns.waiters[SKUA_GIVE]) && !channel->closed
+                   ? HOPELESS
+                   : HARD;
+    else if (skua_likely(skua_turns_quiet(&channel->turns)))
         look = EASY;
     if (skua_likely(look == EASY))
         get(channel, item);
     skua_channel_unlock(channel, biased);
     if (skua_likely(look == EASY))
         return 0;
-    return look == HOPELESS ? -EAGAIN : try_slow(channel, false, item);
+    return look == HOPELESS ? -EAGAIN : try_slow(channel, SKUA_TAKE, item);
 }
 
 int skua_channel_send_until(skua_channel *channel, const void *item, uint64_t deadline_ns)
@@ -273,7 +216,7 @@ int skua_channel_send_until(skua_channel *channel, const void *item, uint64_t de
     int rc = try_send(channel, item);
     if (skua_likely(rc != -EAGAIN))
         return rc;
-    return wait_at(channel, true, (void *)(uintptr_t)item, deadline_ns); /* only read from */
+    return wait_at(channel, SKUA_GIVE, (void *)(uintptr_t)item, deadline_ns); /* only read from */
 }
 
 int skua_channel_send(skua_channel *channel, const void *item)
@@ -291,7 +234,7 @@ int skua_channel_recv_until(skua_channel *channel, void *item, uint64_t deadline
     if (skua_unlikely(is_bad(channel, item)))
         return -EINVAL;
     int rc = try_recv(channel, item);
-    return skua_likely(rc != -EAGAIN) ? rc : wait_at(channel, false, item, deadline_ns);
+    return skua_likely(rc != -EAGAIN) ? rc : wait_at(channel, SKUA_TAKE, item, deadline_ns);
 }
 
 int skua_channel_recv(skua_channel *channel, void *item)
@@ -339,8 +282,8 @@ void skua_channel_unref(skua_channel *channel)
     /* acq_rel: the last one frees what the others have used */
     if (channel == NULL || atomic_fetch_sub_explicit(&channel->refs, 1, memory_order_acq_rel) != 1)
         return;
-    skua_assert(skua_wait_queue_empty(&channel->receivers));
-    skua_assert(skua_wait_queue_empty(&channel->senders));
+    skua_assert(skua_wait_queue_empty(&channel->turns.waiters[SKUA_TAKE]));
+    skua_assert(skua_wait_queue_empty(&channel->turns.waiters[SKUA_GIVE]));
     free(channel);
 }
 
@@ -348,14 +291,14 @@ void skua_channel_unref(skua_channel *channel)
 static void turn_away(struct skua_channel *channel, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
-    while ((waiter = skua_wait_queue_pop(&channel->receivers)) != NULL) {
+    while ((waiter = skua_wait_queue_pop(&channel->turns.waiters[SKUA_TAKE])) != NULL) {
         bool has_item = channel->count != 0; /* while one is waking there may be some */
         if (has_item)
             get(channel, waiter->item);
         waiter->value = has_item ? 0 : -EPIPE;
         skua_queued_wake(waiter, wakes);
     }
-    while ((waiter = skua_wait_queue_pop(&channel->senders)) != NULL) {
+    while ((waiter = skua_wait_queue_pop(&channel->turns.waiters[SKUA_GIVE])) != NULL) {
         waiter->value = -EPIPE;
         skua_queued_wake(waiter, wakes);
     }

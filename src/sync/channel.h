@@ -4,34 +4,18 @@
  * WHAT   A ring of items, and two queues of waiters, under one lock (core/biased_lock.h: both ends
  *        of a channel often run on one worker).
  *
- * TURNS  Who waits at a channel that holds items is not handed one, but woken to take its turn: it
- *        tries again, and so do those that are running and come first. So a sender that has woken
- *        one receiver goes on filling the channel, and that finds many items: one wake for many.
- *        At most one waiter of each kind is woken and on its way (waking); it wakes the next when
- *        it comes and there is more for it. A waiter that has lost TURNS_LOST_MAX turns is handed
- *        its item or place; so are the waiters of a select, and all waiters of a channel of
- *        capacity 0.
+ *        Waiters take turns (turns.h): senders give, receivers take. At a channel of capacity 0
+ *        nobody has turns: each meeting is handed over.
  *
- * INVARIANTS, whenever the lock is free
- *   C1  If the channel holds items and receivers wait, one of them is waking.
- *   C2  If it has room and senders wait, one of them is waking.
- *   C3  Nobody waits at a closed channel.
- *   Waiters whose race is lost (wait_queue.h) do not count: they are on their way out. Who is
- *   waking tries again in any case, also if its wait was ended by something else.
- *
- * node.item is where a waiter's item is, or goes to. node.value: how many turns it has lost; when
- * it is taken out of the queue 0 (it has been served), TURN, or -EPIPE (the channel has been
- * closed).
+ * INVARIANTS  R1 and R2 of turns.h, and: nobody waits at a closed channel, C3. node.value becomes
+ *        -EPIPE by a close.
  */
 #ifndef SKUA_SRC_CHANNEL_H
 #define SKUA_SRC_CHANNEL_H
 
 #include <skua/channel.h>
 
-#include "core/biased_lock.h"
-#include "sync/wait_queue.h"
-
-#define SKUA_CHANNEL_TURN 1
+#include "sync/turns.h"
 
 struct skua_channel {
     struct skua_biased_lock lock;
@@ -40,10 +24,7 @@ struct skua_channel {
     size_t count;
     size_t capacity;  /* constant */
     size_t item_size; /* constant */
-    bool receiver_waking;
-    bool sender_waking;
-    struct skua_wait_queue receivers;
-    struct skua_wait_queue senders;
+    struct skua_turns turns;
     void (*barrier)(void); /* constant; see biased_lock.h */
     _Atomic uint32_t refs;
     char items[] SKUA_CACHE_ALIGNED;
@@ -52,10 +33,7 @@ struct skua_channel {
 /* The lock, as the calling thread takes it. */
 static SKUA_ALWAYS_INLINE bool skua_channel_lock(struct skua_channel *channel)
 {
-    skua_vthread_point();
-    struct skua_thread *thread = skua_thread_self();
-    const void *self = thread != NULL && thread->worker != NULL ? thread : NULL;
-    return skua_biased_lock(&channel->lock, self, channel->barrier);
+    return skua_turns_lock(&channel->lock, channel->barrier);
 }
 
 static SKUA_ALWAYS_INLINE void skua_channel_unlock(struct skua_channel *channel, bool biased)

@@ -4,35 +4,25 @@
  * WHAT   A store of items (queue_store.h) and three queues of waiters, under one lock
  *        (core/biased_lock.h: both ends of a queue often run on one worker).
  *
- * TURNS  As at a channel (channel.h): who waits to put or to get is not served, but woken to take
- *        its turn, and others may come first. At most one of each kind is on its way (waking); when
- *        it comes it wakes the next one if there is more. A waiter that has lost TURNS_LOST_MAX
- *        turns is served where it stands, so that nobody waits for ever. Who joins waits for a
- *        moment when nothing is undone, and that is told to all of them at that moment.
+ *        Who waits to put or to get takes turns (turns.h). Who joins waits for a moment when
+ *        nothing is undone, and that is told to all of them at that moment.
  *
  * INVARIANTS, whenever the lock is free
- *   U1  If the queue holds items and somebody waits to get, one of them is waking.
- *   U2  If it has room and somebody waits to put, one of them is waking.
+ *   R1, R2 of turns.h.
  *   U3  Nobody waits to put once it is shut down, nor to get.
  *   U4  undone >= count of items; nobody joins while it is zero.
- *   Who is waking tries again in any case, also if its wait has been cancelled or is too late: then
- *   for the last time. So a wake is never lost with the one who was woken.
  *
- * node.item is where a waiter's item is, or goes to. node.value: how many turns it has lost; when
- * it is taken out of the queue 0 (it has been served), TURN, or -EPIPE (the queue is shut down). A
- * shutdown gives all getters a turn at once: none of them waits again, so the flag does not matter.
+ * node.value becomes -EPIPE by a shutdown, which gives all getters a turn at once: none of them
+ * waits again, so it does not matter who is waking.
  */
 #include "sync/queue_store.h"
 
-#include "core/biased_lock.h"
 #include "platform/membarrier.h"
-#include "sync/wait_queue.h"
+#include "sync/turns.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define TURN 1
-#define TURNS_LOST_MAX 4
 #define SLOTS_FIRST 16u
 
 /* What has been done about a shutdown; it only grows. */
@@ -42,12 +32,9 @@ struct skua_queue {
     struct skua_biased_lock lock;
     enum shut shut; /* this and all below: guarded by lock, but for what is constant */
     bool bounded;   /* constant: then the store has as many slots as it may have items */
-    bool getter_waking;
-    bool putter_waking;
     uint64_t undone;
     struct skua_queue_store store;
-    struct skua_wait_queue getters;
-    struct skua_wait_queue putters;
+    struct skua_turns turns; /* getters take, putters give */
     struct skua_wait_queue joiners;
     void (*barrier)(void); /* constant; see biased_lock.h */
     _Atomic uint32_t refs;
@@ -58,10 +45,7 @@ struct skua_queue {
 
 static SKUA_ALWAYS_INLINE bool lock(struct skua_queue *queue)
 {
-    skua_vthread_point();
-    struct skua_thread *thread = skua_thread_self();
-    const void *self = thread != NULL && thread->worker != NULL ? thread : NULL;
-    return skua_biased_lock(&queue->lock, self, queue->barrier);
+    return skua_turns_lock(&queue->lock, queue->barrier);
 }
 
 static SKUA_ALWAYS_INLINE void unlock(struct skua_queue *queue, bool biased)
@@ -78,53 +62,40 @@ static SKUA_ALWAYS_INLINE void put(struct skua_queue *queue, const void *item)
     queue->undone++;
 }
 
-/* Takes a waiter out and lets it go on. False: it is to try again, and is waking. */
-static bool serve(struct skua_queued *waiter)
-{
-    bool served = waiter->value >= TURNS_LOST_MAX;
-    waiter->value = served ? 0 : TURN;
-    return served;
-}
-
-/* U1 */
+/* R1 */
 static void serve_getters(struct skua_queue *queue, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
-    while (queue->store.count != 0 && !queue->getter_waking &&
-           (waiter = skua_wait_queue_pop(&queue->getters)) != NULL) {
-        if (serve(waiter))
+    bool handed;
+    while (queue->store.count != 0 &&
+           (waiter = skua_turns_next(&queue->turns, SKUA_TAKE, &handed)) != NULL) {
+        if (handed)
             skua_queue_store_take(&queue->store, waiter->item);
-        else
-            queue->getter_waking = true;
         skua_queued_wake(waiter, wakes);
     }
 }
 
-/* U2 */
-static void serve_putters(struct skua_queue *queue, struct skua_wakes *wakes)
+/* R2. True if anybody's item has been taken. */
+static bool serve_putters(struct skua_queue *queue, struct skua_wakes *wakes)
 {
     struct skua_queued *waiter;
-    while (queue->store.count != queue->store.slots && !queue->putter_waking &&
-           (waiter = skua_wait_queue_pop(&queue->putters)) != NULL) {
-        if (serve(waiter))
+    bool handed = false, any = false;
+    while (queue->store.count != queue->store.slots &&
+           (waiter = skua_turns_next(&queue->turns, SKUA_GIVE, &handed)) != NULL) {
+        if (handed)
             put(queue, waiter->item);
-        else
-            queue->putter_waking = true;
+        any |= handed;
         skua_queued_wake(waiter, wakes);
     }
+    return any;
 }
 
-/*
- * U1 and U2. A putter that is served brings an item, a getter makes room: so again, until neither
- * helps the other.
- */
+/* A putter that is served brings an item, a getter makes room: again, until neither helps. */
 static void serve_all(struct skua_queue *queue, struct skua_wakes *wakes)
 {
-    do {
+    do
         serve_getters(queue, wakes);
-        serve_putters(queue, wakes);
-    } while (queue->store.count != 0 && !queue->getter_waking &&
-             !skua_wait_queue_empty(&queue->getters));
+    while (serve_putters(queue, wakes));
 }
 
 /* All who wait in @waiters go on, with @value. */
@@ -175,17 +146,6 @@ static void guard_unlock(void *queue, bool biased)
     unlock(queue, biased);
 }
 
-static const struct skua_queue_guard guard = {guard_lock, guard_unlock};
-
-/* What a put or a get is about. */
-struct operation {
-    struct skua_queue *queue;
-    void *item; /* a put only reads it */
-    bool is_put;
-    bool is_waking; /* this one has been woken to try again */
-    intptr_t lost;  /* turns */
-};
-
 /* Makes room in a store that was full when it had @slots slots. 0, -ENOMEM. */
 static SKUA_NOINLINE int grow(struct skua_queue *queue, size_t slots)
 {
@@ -202,26 +162,16 @@ static SKUA_NOINLINE int grow(struct skua_queue *queue, size_t slots)
 }
 
 /* Tries once, and if that does not work queues up with @node, unless it is NULL. */
-static int attempt_once(struct operation *op, struct skua_queued *node, size_t *slots)
+static int attempt_once(struct skua_turn *turn, struct skua_queued *node, size_t *slots)
 {
-    struct skua_queue *queue = op->queue;
+    struct skua_queue *queue = turn->object;
     struct skua_wakes wakes;
     skua_wakes_init(&wakes);
     bool biased = lock(queue);
-    if (op->is_waking) {
-        op->is_waking = false;
-        *(op->is_put ? &queue->putter_waking : &queue->getter_waking) = false;
-    }
-    int rc = op->is_put ? try_put(queue, op->item) : try_get(queue, op->item);
-    if (rc == -EAGAIN && node != NULL) {
-        node->item = op->item;
-        node->value = op->lost;
-        struct skua_wait_queue *waiters = op->is_put ? &queue->putters : &queue->getters;
-        if (op->lost != 0)
-            skua_wait_queue_add_first(waiters, node);
-        else
-            skua_wait_queue_add(waiters, node);
-    }
+    skua_turns_arrive(&queue->turns, turn);
+    int rc = turn->side == SKUA_GIVE ? try_put(queue, turn->item) : try_get(queue, turn->item);
+    if (rc == -EAGAIN && node != NULL)
+        skua_turns_wait(&queue->turns, turn, node);
     serve_all(queue, &wakes);
     *slots = queue->store.slots;
     unlock(queue, biased);
@@ -229,49 +179,34 @@ static int attempt_once(struct operation *op, struct skua_queued *node, size_t *
     return rc;
 }
 
-static int attempt(struct operation *op, struct skua_queued *node)
+static int attempt(struct skua_turn *turn, struct skua_queued *node)
 {
     for (;;) {
         size_t slots;
-        int rc = attempt_once(op, node, &slots);
+        int rc = attempt_once(turn, node, &slots);
         if (skua_likely(rc != NEEDS_ROOM))
             return rc;
-        rc = grow(op->queue, slots);
+        rc = grow(turn->object, slots);
         if (rc < 0)
             return rc;
     }
 }
 
+static const struct skua_turns_owner owner = {{guard_lock, guard_unlock}, SKUA_WAIT_QUEUE, attempt};
+
 /* A put or a get that has to wait, or so it seemed. */
-static SKUA_NOINLINE int wait_at(struct skua_queue *queue, bool is_put, void *item,
+static SKUA_NOINLINE int wait_at(struct skua_queue *queue, enum skua_side side, void *item,
                                  uint64_t deadline_ns)
 {
-    struct operation op = {.queue = queue, .item = item, .is_put = is_put};
-    struct skua_wait_queue *waiters = is_put ? &queue->putters : &queue->getters;
-    for (;; op.lost++) {
-        struct skua_queue_wait wait;
-        int rc = skua_queue_wait_begin(&wait, SKUA_WAIT_QUEUE, false, deadline_ns);
-        if (rc < 0) { /* the turn must not be lost, nor what is there now */
-            int last = op.is_waking ? attempt(&op, NULL) : -EAGAIN;
-            return last == -EAGAIN ? rc : last;
-        }
-        rc = attempt(&op, &wait.node);
-        if (rc != -EAGAIN) {
-            skua_queue_wait_abandon(&wait);
-            return rc;
-        }
-        rc = skua_queue_wait_park_guarded(&wait, waiters, &guard, queue);
-        if (rc < 0 || wait.node.value != TURN)
-            return rc < 0 ? rc : (int)wait.node.value;
-        op.is_waking = true;
-    }
+    struct skua_turn turn = {.object = queue, .item = item, .side = side};
+    return skua_turns_take_part(&owner, &queue->turns, &turn, deadline_ns);
 }
 
 /* Somebody waits at the queue, or nothing goes. */
-static SKUA_NOINLINE int try_slow(struct skua_queue *queue, bool is_put, void *item)
+static SKUA_NOINLINE int try_slow(struct skua_queue *queue, enum skua_side side, void *item)
 {
-    struct operation op = {.queue = queue, .item = item, .is_put = is_put};
-    return attempt(&op, NULL);
+    struct skua_turn turn = {.object = queue, .item = item, .side = side};
+    return attempt(&turn, NULL);
 }
 
 static SKUA_ALWAYS_INLINE bool is_bad(const struct skua_queue *queue, const void *item)
@@ -279,32 +214,25 @@ static SKUA_ALWAYS_INLINE bool is_bad(const struct skua_queue *queue, const void
     return queue == NULL || (item == NULL && queue->store.item_size != 0);
 }
 
-/* Under the lock: whether nobody needs to be served. */
-static SKUA_ALWAYS_INLINE bool is_quiet(const struct skua_queue *queue)
-{
-    return (skua_wait_queue_empty(&queue->getters) || queue->getter_waking) &&
-           (skua_wait_queue_empty(&queue->putters) || queue->putter_waking);
-}
-
 static SKUA_ALWAYS_INLINE int put_now(struct skua_queue *queue, const void *item)
 {
     bool biased = lock(queue);
-    bool easy =
-        queue->store.count != queue->store.slots && queue->shut == SHUT_NOT && is_quiet(queue);
+    bool easy = queue->store.count != queue->store.slots && queue->shut == SHUT_NOT &&
+                skua_turns_quiet(&queue->turns);
     if (skua_likely(easy))
         put(queue, item);
     unlock(queue, biased);
-    return skua_likely(easy) ? 0 : try_slow(queue, true, (void *)(uintptr_t)item);
+    return skua_likely(easy) ? 0 : try_slow(queue, SKUA_GIVE, (void *)(uintptr_t)item);
 }
 
 static SKUA_ALWAYS_INLINE int get_now(struct skua_queue *queue, void *item)
 {
     bool biased = lock(queue);
-    bool easy = queue->store.count != 0 && is_quiet(queue);
+    bool easy = queue->store.count != 0 && skua_turns_quiet(&queue->turns);
     if (skua_likely(easy))
         skua_queue_store_take(&queue->store, item);
     unlock(queue, biased);
-    return skua_likely(easy) ? 0 : try_slow(queue, false, item);
+    return skua_likely(easy) ? 0 : try_slow(queue, SKUA_TAKE, item);
 }
 
 int skua_queue_put_until(skua_queue *queue, const void *item, uint64_t deadline_ns)
@@ -314,7 +242,7 @@ int skua_queue_put_until(skua_queue *queue, const void *item, uint64_t deadline_
     int rc = put_now(queue, item);
     if (skua_likely(rc != -EAGAIN))
         return rc;
-    return wait_at(queue, true, (void *)(uintptr_t)item, deadline_ns); /* only read from */
+    return wait_at(queue, SKUA_GIVE, (void *)(uintptr_t)item, deadline_ns); /* only read from */
 }
 
 int skua_queue_put(skua_queue *queue, const void *item)
@@ -332,7 +260,7 @@ int skua_queue_get_until(skua_queue *queue, void *item, uint64_t deadline_ns)
     if (skua_unlikely(is_bad(queue, item)))
         return -EINVAL;
     int rc = get_now(queue, item);
-    return skua_likely(rc != -EAGAIN) ? rc : wait_at(queue, false, item, deadline_ns);
+    return skua_likely(rc != -EAGAIN) ? rc : wait_at(queue, SKUA_TAKE, item, deadline_ns);
 }
 
 int skua_queue_get(skua_queue *queue, void *item)
@@ -390,7 +318,8 @@ int skua_queue_join_until(skua_queue *queue, uint64_t deadline_ns)
         skua_queue_wait_abandon(&wait);
     if (done)
         return 0;
-    return begun < 0 ? begun : skua_queue_wait_park_guarded(&wait, &queue->joiners, &guard, queue);
+    return begun < 0 ? begun
+                     : skua_queue_wait_park_guarded(&wait, &queue->joiners, &owner.guard, queue);
 }
 
 int skua_queue_join(skua_queue *queue)
@@ -411,13 +340,15 @@ int skua_queue_shutdown(skua_queue *queue, skua_queue_shutdown_mode mode)
     bool already = queue->shut >= shut;
     if (!already) {
         queue->shut = shut;
-        release(&queue->putters, -EPIPE, &wakes);
+        release(&queue->turns.waiters[SKUA_GIVE], -EPIPE, &wakes);
         if (shut == SHUT_DROPPED) {
             uint64_t dropped = queue->store.count;
             queue->store.count = 0;
             count_done(queue, dropped, &wakes);
         }
-        release(&queue->getters, TURN, &wakes); /* for what there is, or -EPIPE; U3 */
+        release(&queue->turns.waiters[SKUA_TAKE], SKUA_TURN, &wakes); /* for what there is, or
+ * -EPIPE; U3
+         */
     }
     unlock(queue, biased);
     skua_wakes_flush(&wakes);
@@ -475,8 +406,8 @@ void skua_queue_unref(skua_queue *queue)
     /* acq_rel: the last one frees what the others have used */
     if (queue == NULL || atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) != 1)
         return;
-    skua_assert(skua_wait_queue_empty(&queue->getters));
-    skua_assert(skua_wait_queue_empty(&queue->putters));
+    skua_assert(skua_wait_queue_empty(&queue->turns.waiters[SKUA_TAKE]));
+    skua_assert(skua_wait_queue_empty(&queue->turns.waiters[SKUA_GIVE]));
     skua_assert(skua_wait_queue_empty(&queue->joiners));
     free(queue->store.items);
     free(queue);

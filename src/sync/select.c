@@ -145,7 +145,7 @@ static void enqueue(struct selection *s, struct skua_agent *agent)
         *node = (struct skua_queued){
             .agent = agent, .race = &s->race, .item = c->item, .index = (int)i};
         bool is_send = c->op == SKUA_SELECT_SEND;
-        skua_wait_queue_add(is_send ? &c->channel->senders : &c->channel->receivers, node);
+        skua_wait_queue_add(&c->channel->turns.waiters[is_send ? SKUA_GIVE : SKUA_TAKE], node);
     }
 }
 
@@ -159,7 +159,7 @@ static void dequeue(struct selection *s)
         if (!is_channel(c) || !node->queued)
             continue;
         bool is_send = c->op == SKUA_SELECT_SEND;
-        skua_wait_queue_remove(is_send ? &c->channel->senders : &c->channel->receivers, node);
+        skua_wait_queue_remove(&c->channel->turns.waiters[is_send ? SKUA_GIVE : SKUA_TAKE], node);
     }
     unlock_channels(s);
 }
