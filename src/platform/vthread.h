@@ -16,7 +16,8 @@
  *        runs is READY. The main one is the real thread's own stack; it begins and ends the
  *        simulation.
  *
- * WHO    Everything here belongs to the one real thread; several may run simulations of their own.
+ * WHO    Everything here belongs to the one real thread, so all of it is relaxed; several may run
+ *        simulations of their own.
  *        skua_vthread_sims counts them, so that outside simulations a call costs one look at it.
  */
 #ifndef SKUA_SRC_VTHREAD_H

@@ -30,6 +30,7 @@
  *        the causes again: either it sees one that came meanwhile, or that canceller's setting of
  *        SCOPE comes after (store-load on both sides).
  *        mine: next and first are written with release, partner the canceller's acquire.
+ *        Everything relaxed is the body's own, or guarded by the lock, or a report (by).
  */
 #ifndef SKUA_SRC_SCOPE_H
 #define SKUA_SRC_SCOPE_H
