@@ -39,6 +39,13 @@ typedef enum skua_op_code {
     SKUA_OP_FADVISE,   /* fd, offset, len, flags advice */
     SKUA_OP_MADVISE,   /* addr, len, flags advice */
     SKUA_OP_POLL,      /* fd, flags events; result: revents */
+    SKUA_OP_ACCEPT,    /* fd, addr sockaddr or NULL, addr2 its socklen_t, flags SOCK_...: an fd */
+    SKUA_OP_CONNECT,   /* fd, addr sockaddr, len its size */
+    SKUA_OP_SEND,      /* fd, addr, len, flags MSG_... */
+    SKUA_OP_RECV,      /* fd, addr, len, flags MSG_... */
+    SKUA_OP_SENDMSG,   /* fd, addr msghdr, flags MSG_... */
+    SKUA_OP_RECVMSG,   /* fd, addr msghdr, flags MSG_... */
+    SKUA_OP_SHUTDOWN,  /* fd, flags SHUT_... */
     SKUA_OP_CODE_COUNT
 } skua_op_code;
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static uint64_t address(const void *pointer)
 {
@@ -93,7 +94,26 @@ static int prep_advice(struct io_uring_sqe *sqe, const skua_op *op)
     return 0;
 }
 
-/* What is neither read nor write. */
+/* Sends never raise SIGPIPE, on any thread. */
+static void prep_message(struct io_uring_sqe *sqe, const skua_op *op)
+{
+    bool sends = op->code == SKUA_OP_SEND || op->code == SKUA_OP_SENDMSG;
+    bool whole = op->code == SKUA_OP_SENDMSG || op->code == SKUA_OP_RECVMSG;
+    sqe->fd = op->fd;
+    sqe->addr = address(op->addr);
+    sqe->len = whole ? 1 : rw_length(op->len);
+    sqe->msg_flags = op->flags | (sends ? MSG_NOSIGNAL : 0);
+}
+
+static void prep_accept(struct io_uring_sqe *sqe, const skua_op *op)
+{
+    sqe->fd = op->fd;
+    sqe->addr = address(op->addr);
+    sqe->addr2 = address(op->addr2);
+    sqe->accept_flags = op->flags | SOCK_CLOEXEC;
+}
+
+/* What is neither a transfer nor an accept. */
 static int prep_other(struct io_uring_sqe *sqe, const skua_op *op)
 {
     switch (op->code) {
@@ -151,6 +171,15 @@ static int prep_other(struct io_uring_sqe *sqe, const skua_op *op)
         sqe->fd = op->fd;
         sqe->poll32_events = SKUA_URING_POLL_EVENTS(op->flags);
         return 0;
+    case SKUA_OP_CONNECT:
+        sqe->fd = op->fd;
+        sqe->addr = address(op->addr);
+        sqe->off = op->len;
+        return 0;
+    case SKUA_OP_SHUTDOWN:
+        sqe->fd = op->fd;
+        sqe->len = op->flags;
+        return 0;
     default:
         return -ENOSYS;
     }
@@ -179,6 +208,15 @@ int skua_uring_prep(const struct skua_uring *u, struct io_uring_sqe *sqe, const 
     case SKUA_OP_READV:
     case SKUA_OP_WRITEV:
         prep_rw_vector(sqe, op);
+        return 0;
+    case SKUA_OP_SEND:
+    case SKUA_OP_RECV:
+    case SKUA_OP_SENDMSG:
+    case SKUA_OP_RECVMSG:
+        prep_message(sqe, op);
+        return 0;
+    case SKUA_OP_ACCEPT:
+        prep_accept(sqe, op);
         return 0;
     default:
         return prep_other(sqe, op);

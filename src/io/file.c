@@ -15,7 +15,6 @@
 #include <skua/file.h>
 
 #include <skua/op.h>
-#include <skua/task.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,32 +23,6 @@
 
 #include "base/compiler.h"
 #include "io/op.h"
-
-/* What read(2) and its kin transfer at most; longer requests are cut, as there. */
-#define TRANSFER_BYTES_MAX UINT64_C(0x7ffff000)
-
-/*
- * Submits one op and returns its result. An interrupted op is submitted again for as long as
- * signals interrupt it, as SA_RESTART does; each turn waits, so this is no spin. In a cancelled
- * task the interruption is the cancel's.
- */
-static int64_t run_op(skua_op *op)
-{
-    for (;;) {
-        int submitted = skua_op_submit(op, 1);
-        if (submitted < 0 && submitted != -ECANCELED)
-            return submitted;
-        if (op->result != -EINTR)
-            return op->result;
-        if (submitted == -ECANCELED || skua_cancelled())
-            return -ECANCELED;
-    }
-}
-
-static uint64_t transfer_bytes(size_t size)
-{
-    return skua_min((uint64_t)size, TRANSFER_BYTES_MAX);
-}
 
 /* pread(2) takes no negative offset; SKUA_OFFSET_CURRENT is one. */
 static bool offset_valid(uint64_t offset)
@@ -73,7 +46,7 @@ int skua_openat(int dirfd, const char *path, int flags, mode_t mode)
         .flags = (uint32_t)flags | O_CLOEXEC,
         .len = mode,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_close(int fd)
@@ -89,10 +62,10 @@ ssize_t skua_read(int fd, void *buffer, size_t size)
         .code = SKUA_OP_READ,
         .fd = fd,
         .addr = buffer,
-        .len = transfer_bytes(size),
+        .len = skua_op_transfer_bytes(size),
         .offset = SKUA_OFFSET_CURRENT,
     };
-    return run_op(&op);
+    return skua_op_run(&op);
 }
 
 ssize_t skua_write(int fd, const void *buffer, size_t size)
@@ -101,10 +74,10 @@ ssize_t skua_write(int fd, const void *buffer, size_t size)
         .code = SKUA_OP_WRITE,
         .fd = fd,
         .addr = (void *)buffer,
-        .len = transfer_bytes(size),
+        .len = skua_op_transfer_bytes(size),
         .offset = SKUA_OFFSET_CURRENT,
     };
-    return run_op(&op);
+    return skua_op_run(&op);
 }
 
 ssize_t skua_pread(int fd, void *buffer, size_t size, uint64_t offset)
@@ -115,10 +88,10 @@ ssize_t skua_pread(int fd, void *buffer, size_t size, uint64_t offset)
         .code = SKUA_OP_READ,
         .fd = fd,
         .addr = buffer,
-        .len = transfer_bytes(size),
+        .len = skua_op_transfer_bytes(size),
         .offset = offset,
     };
-    return run_op(&op);
+    return skua_op_run(&op);
 }
 
 ssize_t skua_pwrite(int fd, const void *buffer, size_t size, uint64_t offset)
@@ -129,10 +102,10 @@ ssize_t skua_pwrite(int fd, const void *buffer, size_t size, uint64_t offset)
         .code = SKUA_OP_WRITE,
         .fd = fd,
         .addr = (void *)buffer,
-        .len = transfer_bytes(size),
+        .len = skua_op_transfer_bytes(size),
         .offset = offset,
     };
-    return run_op(&op);
+    return skua_op_run(&op);
 }
 
 ssize_t skua_pread_all(int fd, void *buffer, size_t size, uint64_t offset)
@@ -178,7 +151,7 @@ static ssize_t run_vectored(skua_op_code code, int fd, const struct iovec *iov, 
         .len = count,
         .offset = offset,
     };
-    return run_op(&op);
+    return skua_op_run(&op);
 }
 
 ssize_t skua_preadv(int fd, const struct iovec *iov, unsigned count, uint64_t offset)
@@ -204,13 +177,13 @@ ssize_t skua_writev(int fd, const struct iovec *iov, unsigned count)
 int skua_fsync(int fd)
 {
     skua_op op = {.code = SKUA_OP_FSYNC, .fd = fd};
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_fdatasync(int fd)
 {
     skua_op op = {.code = SKUA_OP_FSYNC, .fd = fd, .flags = 1};
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *statxbuf)
@@ -225,7 +198,7 @@ int skua_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
         .len = mask,
         .addr2 = statxbuf,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_fallocate(int fd, int mode, uint64_t offset, uint64_t size)
@@ -237,13 +210,13 @@ int skua_fallocate(int fd, int mode, uint64_t offset, uint64_t size)
         .offset = offset,
         .len = size,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_ftruncate(int fd, uint64_t size)
 {
     skua_op op = {.code = SKUA_OP_FTRUNCATE, .fd = fd, .len = size};
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_rename(const char *from, const char *to)
@@ -263,7 +236,7 @@ int skua_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to
         .addr2 = (void *)to,
         .flags = flags,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_unlink(const char *path)
@@ -281,7 +254,7 @@ int skua_unlinkat(int dirfd, const char *path, int flags)
         .addr = (void *)path,
         .flags = (uint32_t)flags,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_mkdir(const char *path, mode_t mode)
@@ -294,7 +267,7 @@ int skua_mkdirat(int dirfd, const char *path, mode_t mode)
     if (!path)
         return -EINVAL;
     skua_op op = {.code = SKUA_OP_MKDIRAT, .fd = dirfd, .addr = (void *)path, .len = mode};
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_link(const char *from, const char *to)
@@ -308,7 +281,7 @@ int skua_link(const char *from, const char *to)
         .fd2 = AT_FDCWD,
         .addr2 = (void *)to,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_symlink(const char *target, const char *path)
@@ -321,7 +294,7 @@ int skua_symlink(const char *target, const char *path)
         .fd = AT_FDCWD,
         .addr2 = (void *)path,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 ssize_t skua_splice(int from_fd, uint64_t from_offset, int to_fd, uint64_t to_offset, size_t size,
@@ -333,10 +306,10 @@ ssize_t skua_splice(int from_fd, uint64_t from_offset, int to_fd, uint64_t to_of
         .offset = from_offset,
         .fd2 = to_fd,
         .offset2 = to_offset,
-        .len = transfer_bytes(size),
+        .len = skua_op_transfer_bytes(size),
         .flags = flags,
     };
-    return run_op(&op);
+    return skua_op_run(&op);
 }
 
 int skua_fadvise(int fd, uint64_t offset, uint64_t size, int advice)
@@ -348,7 +321,7 @@ int skua_fadvise(int fd, uint64_t offset, uint64_t size, int advice)
         .len = size,
         .flags = (uint32_t)advice,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }
 
 int skua_madvise(void *addr, size_t size, int advice)
@@ -359,5 +332,5 @@ int skua_madvise(void *addr, size_t size, int advice)
         .len = size,
         .flags = (uint32_t)advice,
     };
-    return (int)run_op(&op);
+    return (int)skua_op_run(&op);
 }

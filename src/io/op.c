@@ -90,6 +90,19 @@ int skua_op_submit_shielded(skua_op *ops, size_t count)
     return submit(ops, count, true);
 }
 
+int64_t skua_op_run(skua_op *op)
+{
+    for (;;) {
+        int submitted = submit(op, 1, false);
+        if (submitted < 0 && submitted != -ECANCELED)
+            return submitted;
+        if (op->result != -EINTR)
+            return op->result;
+        if (submitted == -ECANCELED || skua_wait_cancelled())
+            return -ECANCELED;
+    }
+}
+
 int skua_buffers_register(const struct iovec *buffers, unsigned count)
 {
     struct skua_thread *thread = skua_thread_self();

@@ -10,6 +10,7 @@
  *     socket, terminal); pread(2) fails there with ESPIPE.
  *   - POLL of a bad descriptor is -EBADF; poll(2) answers POLLNVAL, or waits for ever if negative.
  *   - FSYNC knows one flag.
+ *   - what is said in op_blocking_socket.c of sockets.
  * errno is read right after the system call on the same thread and then put back: no call of this
  * library sets it.
  */
@@ -171,7 +172,7 @@ static int64_t run(const skua_op *op)
     case SKUA_OP_SYMLINKAT:
         return run_on_path(op);
     default:
-        return -EINVAL;
+        return skua_op_perform_socket(op);
     }
 }
 

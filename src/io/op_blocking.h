@@ -20,4 +20,7 @@ void skua_op_run_blocking(skua_op *op);
 /* The same, for the simulator, which waits until it will not block, and spoils it now and then. */
 void skua_op_perform(skua_op *op);
 
+/* For op_blocking.c: the codes of sockets. Returns the result; sets errno. */
+int64_t skua_op_perform_socket(const skua_op *op);
+
 #endif /* SKUA_SRC_OP_BLOCKING_H */

@@ -23,6 +23,7 @@
 
 #define TURNS 61          /* prime, as in Go: does not beat with program loops */
 #define TURNS_WITH_OPS 16 /* requests wait in the ring's queue for at most this many switches */
+#define DIRECT_CALLS 64u  /* of io/, without the ring, between two visits */
 #define NEXT_STREAK 16u   /* then the queue goes first once */
 #define INJECT_BATCH 64u
 #define PREFETCH_BYTES 512u /* the frames of a wait in an ordinary task */
@@ -518,6 +519,7 @@ static void poll_engine(struct skua_worker *worker)
     /* relaxed: set again by whoever cancels; looked at with seq_cst before sleeping */
     if (atomic_load_explicit(&worker->cancel_scan, memory_order_relaxed))
         skua_ops_cancel_scan(worker);
+    worker->direct = DIRECT_CALLS;
     if (worker->engine->in_flight != 0) {
         (void)worker->engine->ops->poll(worker->engine, 0);
         worker->polled_ns = worker_now(worker);

@@ -95,6 +95,7 @@ struct skua_worker {
     /* owner only */
     int budget;      /* direct switches left before the loop looks at engine and inject queue */
     unsigned visits; /* of the loop to its queues */
+    unsigned direct; /* calls io/ may still make without the ring until the loop looks at it */
     unsigned next_streak; /* times in a row the next slot was preferred to the queue */
     uint64_t random;
     bool alone;     /* the only worker: nobody takes from it; constant */

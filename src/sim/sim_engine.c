@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -51,19 +52,34 @@ static struct sim_engine *engine_of(struct skua_engine *engine)
 
 static bool is_read(const skua_op *op)
 {
-    return op->code == SKUA_OP_READ || op->code == SKUA_OP_READ_FIXED || op->code == SKUA_OP_READV;
+    return op->code == SKUA_OP_READ || op->code == SKUA_OP_READ_FIXED ||
+           op->code == SKUA_OP_READV || op->code == SKUA_OP_RECV || op->code == SKUA_OP_RECVMSG;
 }
 
 static bool is_write(const skua_op *op)
 {
     return op->code == SKUA_OP_WRITE || op->code == SKUA_OP_WRITE_FIXED ||
-           op->code == SKUA_OP_WRITEV;
+           op->code == SKUA_OP_WRITEV || op->code == SKUA_OP_SEND || op->code == SKUA_OP_SENDMSG;
+}
+
+static bool is_vectored(const skua_op *op)
+{
+    return op->code == SKUA_OP_READV || op->code == SKUA_OP_WRITEV || op->code == SKUA_OP_RECVMSG ||
+           op->code == SKUA_OP_SENDMSG;
 }
 
 static bool is_stream(int fd)
 {
     struct stat status;
     return fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
+}
+
+/* A short datagram would be another one. */
+static bool is_datagram(int fd)
+{
+    int type = SOCK_STREAM;
+    socklen_t size = sizeof(type);
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_STREAM;
 }
 
 static bool poll_now(int fd, short events)
@@ -76,6 +92,8 @@ bool skua_world_is_ready(const skua_op *op)
 {
     if (op->code == SKUA_OP_POLL)
         return poll_now(op->fd, (short)op->flags);
+    if (op->code == SKUA_OP_ACCEPT)
+        return poll_now(op->fd, POLLIN);
     if (is_read(op))
         return !is_stream(op->fd) || poll_now(op->fd, POLLIN);
     if (is_write(op))
@@ -100,9 +118,11 @@ static bool can_fail(const skua_op *op, skua_sim_fault_kind kind)
     bool moves = is_read(op) || is_write(op);
     switch (kind) {
     case SKUA_SIM_SHORT:
-        return (op->code == SKUA_OP_READ || op->code == SKUA_OP_WRITE) && op->len > 1;
+        return (is_read(op) || is_write(op)) && !is_vectored(op) && op->len > 1 &&
+               !is_datagram(op->fd);
     case SKUA_SIM_EINTR:
-        return moves || op->code == SKUA_OP_FSYNC || op->code == SKUA_OP_OPENAT;
+        return moves || op->code == SKUA_OP_FSYNC || op->code == SKUA_OP_OPENAT ||
+               op->code == SKUA_OP_ACCEPT;
     case SKUA_SIM_EAGAIN:
         return moves && is_stream(op->fd);
     case SKUA_SIM_ECONNRESET:
@@ -114,7 +134,7 @@ static bool can_fail(const skua_op *op, skua_sim_fault_kind kind)
     case SKUA_SIM_EIO:
         return moves || op->code == SKUA_OP_FSYNC;
     case SKUA_SIM_EMFILE:
-        return op->code == SKUA_OP_OPENAT;
+        return op->code == SKUA_OP_OPENAT || op->code == SKUA_OP_ACCEPT;
     case SKUA_SIM_ENOMEM:
         return op->code != SKUA_OP_CLOSE && op->code != SKUA_OP_POLL;
     case SKUA_SIM_FAULT_KINDS:
@@ -174,9 +194,11 @@ void skua_world_perform(struct skua_world *world, skua_op *op)
     } else {
         if (spoiled && fault.length < part.len)
             part.len = fault.length;
-        if (is_write(op) && part.len > PIECE_BYTES && op->code != SKUA_OP_WRITEV &&
-            is_stream(op->fd))
+        if (is_write(op) && part.len > PIECE_BYTES && !is_vectored(op) && is_stream(op->fd) &&
+            !is_datagram(op->fd))
             part.len = PIECE_BYTES; /* more could block */
+        if (op->code == SKUA_OP_SENDMSG)
+            part.flags |= MSG_DONTWAIT; /* the same; a stream takes a part, a datagram must fit */
         skua_op_perform(&part);
         op->result = part.result;
     }
