@@ -55,6 +55,7 @@
 #include <skua/select.h>
 #include <skua/sim.h>
 #include <skua/semaphore.h>
+#include <skua/server.h>
 #include <skua/socket.h>
 #include <skua/task.h>
 #include <skua/time.h>

@@ -7,8 +7,8 @@
  * A SEND IS TRIED AT ONCE  A socket nearly always has room, so a send on a worker first asks the
  * kernel without waiting, and needs neither a park nor a turn of the ring. A task that only sends
  * would never let others run that way: a worker gives so many of these away between two looks at
- * its engine (skua_worker.direct), and then sends are ops again. A receive is not tried: whoever
- * has just answered mostly has to wait for the next request.
+ * its engine (skua_worker.direct), and then sends are ops again. A receive is not tried, unless it
+ * is not to wait: whoever has just answered mostly has to wait for the next request.
  *
  * Must stay true:
  *   - A result that is there beats the cancel: dropping it would leak a descriptor or lose bytes.
@@ -128,6 +128,12 @@ static SKUA_NOINLINE ssize_t send_now(int fd, const void *buffer, size_t size, i
     return sent < 0 ? -errno : sent;
 }
 
+static SKUA_NOINLINE ssize_t recv_now(int fd, void *buffer, size_t size, int flags)
+{
+    ssize_t received = recv(fd, buffer, size, flags | MSG_DONTWAIT);
+    return received < 0 ? -errno : received;
+}
+
 static SKUA_NOINLINE ssize_t sendmsg_now(int fd, const struct msghdr *message, int flags)
 {
     ssize_t sent = sendmsg(fd, message, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -142,6 +148,11 @@ static bool is_pending(ssize_t result)
 
 ssize_t skua_recv(int fd, void *buffer, size_t size, int flags)
 {
+    if ((flags & MSG_DONTWAIT) && may_try()) {
+        ssize_t received = recv_now(fd, buffer, size, flags);
+        if (received != -EINTR)
+            return received;
+    }
     return run_transfer(SKUA_OP_RECV, fd, buffer, size, flags);
 }
 

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 
-#define CANCEL_SENT 1u /* in skua_op.reserved, while the op is in flight */
+/* In skua_op.reserved. */
+#define IN_FLIGHT 1u
+#define CANCEL_SENT 2u
 
 /*
  * What the ops of one call have in common. In the task's frame; touched on its ring's thread only.
@@ -17,7 +19,9 @@ struct batch {
     struct skua_agent *agent;
     struct skua_task *host;
     struct skua_task *task; /* whose cancel counts */
-    size_t remaining;       /* in flight, plus one while the call is still submitting */
+    skua_op *ops;
+    size_t count;
+    size_t remaining; /* in flight, plus one while the call is still submitting */
     bool shielded;
 };
 
@@ -59,24 +63,33 @@ static void submit_one(struct skua_worker *worker, struct batch *batch, skua_op 
     struct skua_op_private *private_ = skua_op_private(op);
     if (op->code == SKUA_OP_READ_FIXED || op->code == SKUA_OP_WRITE_FIXED)
         register_buffers(worker);
-    op->reserved = 0;
     private_->complete = op_done;
     private_->waiter = batch;
     int rc = worker->engine->ops->submit(worker->engine, op);
     if (rc < 0) {
+        op->reserved = 0;
         op->result = rc == -ENOSYS ? SKUA_OP_UNSUPPORTED : rc;
         return;
     }
+    op->reserved = IN_FLIGHT;
     skua_list_push(&worker->ops, &private_->link);
     batch->remaining++;
 }
 
 static void cancel_one(struct skua_worker *worker, skua_op *op)
 {
-    if (op->reserved & CANCEL_SENT)
-        return;
+    if (op->reserved != IN_FLIGHT)
+        return; /* over, never begun, or asked before */
     op->reserved |= CANCEL_SENT;
     worker->engine->ops->cancel(worker->engine, op);
+}
+
+static void cancel_batch(struct skua_worker *worker, struct batch *batch)
+{
+    if (batch->shielded || !skua_task_cancelled(batch->task))
+        return;
+    for (size_t i = 0; i < batch->count; i++)
+        cancel_one(worker, &batch->ops[i]);
 }
 
 void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
@@ -88,8 +101,11 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
     struct batch batch = {.agent = wait.agent,
                           .host = thread->host,
                           .task = thread->task,
+                          .ops = ops,
+                          .count = count,
                           .remaining = 1,
                           .shielded = shielded};
+    thread->host->agent.link.next = (struct skua_link *)(void *)&batch; /* FIND */
     /* seq_cst: CANCEL */
     atomic_store_explicit(&thread->host->io_worker, (uint16_t)worker->index, memory_order_seq_cst);
     for (size_t i = 0; i < count; i++)
@@ -99,22 +115,69 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
         (void)skua_wait_abandon(&wait);
         return;
     }
-    if (!shielded && skua_task_cancelled(thread->task))
-        skua_ops_cancel_scan(worker);
+    cancel_batch(worker, &batch);
     batch.remaining--; /* completions come from poll(), not before we have switched away */
     (void)skua_wait_park(&wait);
+}
+
+int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complete)(skua_op *))
+{
+    struct skua_op_private *private_ = skua_op_private(op);
+    op->reserved = 0;
+    private_->complete = complete;
+    private_->waiter = NULL;
+    skua_list_init(&private_->link);
+    return worker->engine->ops->submit(worker->engine, op);
+}
+
+/* FIND: the batch of @host if it waits for ops of @worker, which is the caller's; else NULL. */
+static struct batch *batch_of(struct skua_worker *worker, struct skua_task *host)
+{
+    /* relaxed: only this thread makes it, or has made it, this worker's index */
+    if (atomic_load_explicit(&host->io_worker, memory_order_relaxed) != worker->index)
+        return NULL;
+    return (struct batch *)(void *)host->agent.link.next;
+}
+
+static void cancel_all(struct skua_worker *worker)
+{
+    for (struct skua_list *link = worker->ops.next; link != &worker->ops; link = link->next)
+        cancel_batch(worker, skua_op_private(skua_op_of_link(link))->waiter);
 }
 
 void skua_ops_cancel_scan(struct skua_worker *worker)
 {
     /* seq_cst: first cleared, then looked; who sets it later makes us look again */
     atomic_store_explicit(&worker->cancel_scan, false, memory_order_seq_cst);
-    for (struct skua_list *link = worker->ops.next; link != &worker->ops; link = link->next) {
-        skua_op *op = skua_op_of_link(link);
-        struct batch *batch = skua_op_private(op)->waiter;
-        if (!batch->shielded && skua_task_cancelled(batch->task))
-            cancel_one(worker, op);
+    struct skua_task *hosts[SKUA_OPS_CANCELS_MAX];
+    skua_spin_lock(&worker->cancels.lock);
+    unsigned count = worker->cancels.count;
+    for (unsigned i = 0; i < count && count <= SKUA_OPS_CANCELS_MAX; i++)
+        hosts[i] = worker->cancels.hosts[i];
+    worker->cancels.count = 0;
+    skua_spin_unlock(&worker->cancels.lock);
+    if (count > SKUA_OPS_CANCELS_MAX ||
+        atomic_load_explicit(&worker->thread.runtime->cancel_all, memory_order_seq_cst)) {
+        cancel_all(worker);
+        return;
     }
+    for (unsigned i = 0; i < count; i++) {
+        struct batch *batch = batch_of(worker, hosts[i]);
+        if (batch != NULL)
+            cancel_batch(worker, batch);
+    }
+}
+
+static void note_cancel(struct skua_worker *worker, struct skua_task *host)
+{
+    skua_spin_lock(&worker->cancels.lock);
+    if (worker->cancels.count < SKUA_OPS_CANCELS_MAX)
+        worker->cancels.hosts[worker->cancels.count++] = host;
+    else
+        worker->cancels.count = SKUA_OPS_CANCELS_MAX + 1;
+    skua_spin_unlock(&worker->cancels.lock);
+    atomic_store_explicit(&worker->cancel_scan, true, memory_order_seq_cst);
+    worker->engine->ops->wake(worker->engine);
 }
 
 void skua_ops_cancel(struct skua_task *task)
@@ -127,8 +190,6 @@ void skua_ops_cancel(struct skua_task *task)
     skua_runtime *runtime = task->runtime;
     if (!skua_runtime_pin(runtime))
         return;
-    struct skua_worker *worker = &runtime->workers[index];
-    atomic_store_explicit(&worker->cancel_scan, true, memory_order_seq_cst);
-    worker->engine->ops->wake(worker->engine);
+    note_cancel(&runtime->workers[index], host);
     skua_runtime_unpin(runtime);
 }

@@ -7,8 +7,16 @@
  * until then.
  *
  * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is
- *        one it sets that worker's cancel_scan and wakes it. The worker goes through its list. The
- *        task stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
+ *        one it leaves the host in that worker's cancels, sets cancel_scan and wakes it. The task
+ *        stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
+ *
+ * FIND   A host that waits for ops has its batch's address in agent.link, which no queue uses until
+ *        it is woken. That is written, and looked at, by the worker's thread alone, while io_worker
+ *        is that worker. So the worker finds the ops of a cancelled task without looking at those
+ *        of the ten thousand others; if there are too many for cancels, it does look at all.
+ *        Who left a host in cancels did not keep it: the object may have ended and be another by
+ *        now, which is safe (objects of tasks are never given back to the allocator), and is
+ *        cancelled only if it is to be.
  */
 #ifndef SKUA_SRC_OPS_H
 #define SKUA_SRC_OPS_H
@@ -29,6 +37,13 @@
  * A cancel is passed on to the ops unless @shielded.
  */
 void skua_ops_submit(skua_op *ops, size_t count, bool shielded);
+
+/*
+ * For a worker's own thread, in a task or in its loop: submits an op that no task waits for.
+ * @complete is called in the worker's loop, on the base context, and must not wait. 0, or -errno
+ * as an engine's submit() gives it.
+ */
+int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complete)(skua_op *));
 
 /* Owner: cancels the ops of cancelled tasks. */
 void skua_ops_cancel_scan(struct skua_worker *worker);

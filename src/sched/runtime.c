@@ -161,6 +161,7 @@ static int init_workers(skua_runtime *runtime)
         worker->thread.runtime = runtime;
         skua_list_init(&worker->ops);
         skua_spin_init(&worker->timer_lock);
+        skua_spin_init(&worker->cancels.lock);
         skua_timer_queue_init(&worker->timers);
         skua_run_queue_init(&worker->queue);
     }

@@ -89,6 +89,14 @@ enum skua_trim {
     SKUA_TRIM_DONE
 };
 
+/* Hosts whose ops are to be cancelled; see FIND in sched/ops.h. */
+#define SKUA_OPS_CANCELS_MAX 16u
+struct skua_ops_cancels {
+    struct skua_spin lock;
+    unsigned count; /* one more than the maximum: too many, look at all. Guarded by lock */
+    struct skua_task *hosts[SKUA_OPS_CANCELS_MAX]; /* guarded by lock */
+};
+
 struct skua_worker {
     struct skua_thread thread; /* first: the thread pointer leads here */
 
@@ -122,6 +130,7 @@ struct skua_worker {
     _Atomic(struct skua_deque *) fork_deque;             /* thread.deque, for thieves */
     _Atomic bool service;     /* the monitor asks for a visit to the engine; see monitor.h */
     _Atomic bool cancel_scan; /* look for cancelled tasks among ops */
+    struct skua_ops_cancels cancels;
     struct skua_spin timer_lock;
     struct skua_timer_queue timers; /* guarded by timer_lock */
     struct skua_run_queue queue;
