@@ -44,6 +44,7 @@ class Program:
         self.warmup = more.get("warmup")    # its own, or None
         self.args = more.get("args", [])
         self.common = more.get("common", True)  # takes the common command line
+        self.driver = None  # of a server: who takes it, starts the server and measures
 
     def arguments(self, workload, options, workers):
         if not self.common:
@@ -51,11 +52,16 @@ class Program:
         size = workload.size_for(options.quick, self.size)
         warmup = workload.warmup if self.warmup is None else self.warmup
         args = workload.quick_args if options.quick else workload.args
-        return self.command + [
+        own = [] if self.driver else self.args
+        line = (self.driver or self.command) + [
             "--json", "--runs", "1", "--warmup", str(warmup), "--workers", str(workers),
             *(["--size", str(size)] if size else []),
-            *(part.replace("{scratch}", options.scratch) for part in args + self.args),
+            *(part.replace("{scratch}", options.scratch) for part in args + own),
         ]
+        if not self.driver:
+            return line
+        case = ["--case", options.case] if options.case else []
+        return [*line, *case, "--by", self.printed, "--", *self.command, *self.args]
 
 
 def tree_lines(bench, line, commit):
@@ -85,7 +91,8 @@ def tree_lines(bench, line, commit):
 def cpus_for(workload, workers):
     """The CPUs a run is bound to; None if it is not."""
     allowed = sorted(os.sched_getaffinity(0))
-    return allowed[:workers] if workload.pin and workers <= len(allowed) else None
+    enough = workers + workload.spare_cpus <= len(allowed)
+    return allowed[:workers] if workload.pin and enough else None
 
 
 def how_it_ended(status, errors):
@@ -241,8 +248,7 @@ class Session:
     def check_checksum(self, workload, line):
         """Fails the session if another program had another result at the same size."""
         checksum = line.get("checksum")
-        if checksum is None or line["case"] in workload.own_checksums or \
-                workload.form != "program":
+        if checksum is None or line["case"] in workload.own_checksums or not workload.checked:
             return
         key = (line["bench"], line["case"], line.get("size"), line["workers"])
         known = self.checksums.setdefault(key, {})
@@ -274,14 +280,16 @@ class Session:
             more["quick"] = True
         deadline_s = self.options.deadline or workload.deadline_s or DEADLINE_S
         try:
-            output = execute(program.arguments(workload, self.options, workers), program.env, cpus,
-                             deadline_s, quiet=workload.form != "driver")
+            # The driver of a server binds it, and itself to another CPU.
+            output = execute(program.arguments(workload, self.options, workers), program.env,
+                             None if program.driver else cpus, deadline_s,
+                             quiet=workload.form != "driver")
             lines = parse(output)
             if workload.form == "inside":
                 lines = [flat for line in lines
                          for flat in tree_lines(workload.name, line, self.commit)]
             for line in lines:
-                if workload.form == "program":
+                if workload.checked:
                     check_line(workload, program, line)
                     if workload.size is None:
                         line.pop("size", None)  # a default that nothing depends on
@@ -316,6 +324,10 @@ class Session:
         # A driver repeats and takes turns itself.
         return 1 if workload.form == "driver" else self.options.runs
 
+    def fits(self, workload, workers):
+        """False if there are too few CPUs for a server with so many workers and its client."""
+        return workload.form != "server" or cpus_for(workload, workers) is not None
+
     def run_workload(self, workload, programs):
         if workload.memory_gib and not self.options.quick:
             free = arena_machine.memory_gib("MemAvailable")
@@ -324,6 +336,10 @@ class Session:
                           f"{free} are free")
                 return
         for workers in self.options.workers:
+            if not self.fits(workload, workers):
+                self.note(f"{workload.name}: not run with {workers} worker(s): their client needs "
+                          f"a CPU of its own, and there are {len(os.sched_getaffinity(0))} CPUs")
+                continue
             able = self.able(workload, programs, workers)
             if workload.pin and able and cpus_for(workload, workers) is None:
                 self.note(f"with {workers} workers the programs are not bound to CPUs: there are "
@@ -351,6 +367,8 @@ class Session:
         total = 0
         for workload, programs in plan:
             for workers in self.options.workers:
+                if not self.fits(workload, workers):
+                    continue
                 able = [program for program in programs
                         if not program.missing and not program.broken
                         and (program.workers is None or workers in program.workers)]

@@ -9,7 +9,7 @@ import os
 import re
 
 LANGUAGES = {"c": (".c",), "c++": (".cc", ".cpp"), "go": (".go",), "python": (".py",), "none": ()}
-FORMS = ("program", "inside", "driver")
+FORMS = ("program", "inside", "driver", "server")
 
 # ---- checking ------------------------------------------------------------------------------------
 
@@ -151,6 +151,10 @@ class Workload:
     def __init__(self, row):
         self.name, self.question, self.unit = row["name"], row["question"], row["unit"]
         self.form = row.get("form", "program")
+        # Its lines are by one competitor each and are checked.
+        self.checked = self.form in ("program", "server")
+        # CPUs besides those of the workers: for the client of a server.
+        self.spare_cpus = 1 if self.form == "server" else 0
         self.size, self.quick = row.get("size"), row.get("quick")
         self.warmup = row.get("warmup", 1)
         self.args = row.get("args", [])

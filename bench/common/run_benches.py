@@ -22,8 +22,9 @@ from arena_setup import say
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 USAGE = """\
 usage: tools/bench_run [-o FILE] [-m FILE] [--only NAME]... [--peers LIST] [--runs N]
-                       [--workers LIST] [--quick] [--no-cold] [--deadline S] [--build DIR]
-                       [--no-install] [--no-build] [--build-only] [--list] [--clean] [--help]
+                       [--workers LIST] [--case PART] [--quick] [--no-cold] [--deadline S]
+                       [--build DIR] [--no-install] [--no-build] [--build-only] [--list] [--clean]
+                       [--help]
 
 Installs the Debian packages that are missing, builds the preset release with the benchmarks and
 every peer in bench/peers with the same flags, runs each benchmark and its peers interleaved and on
@@ -38,6 +39,7 @@ named with the reason. Takes an hour or two; nothing else should run on the mach
                   alone
   --runs N        runs of each program (default 7)
   --workers LIST  numbers of worker threads (default 1,2); programs are bound to as many CPUs
+  --case PART     of echo only this case, or those whose names contain PART
   --quick         small sizes and two runs: shows that everything works, measures nothing
   --no-cold       do not drop the page cache for sum
   --deadline S    end a program that runs for more than S seconds (default 600)
@@ -85,6 +87,7 @@ def parse_arguments():
     parser.add_argument("--peers")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--case")
     parser.add_argument("--deadline", type=float)
     parser.add_argument("--build", default=os.path.join(TOP, "build", "release"))
     parser.add_argument("--arena", default=os.path.join(TOP, "bench"))
@@ -187,7 +190,7 @@ def own_programs(options, workload, broken):
         return [arena_run.Program("skua", [], missing=workload.no_skua)]
     missing, why = own_missing(options, program, broken)
     path = os.path.join(options.build, "bench", program)
-    if workload.form == "program":
+    if workload.checked:
         return [arena_run.Program("skua", [path], missing=missing, broken=why, baselines=None)]
     lists = workload.quick_arguments if options.quick else workload.arguments
     return [arena_run.Program(" ".join(["skua", *args]), [path], args=args, workers=[1],
@@ -216,6 +219,18 @@ def driver_program(options, workload, units, broken):
     return arena_run.Program("skua-sum and all", command, args=args, common=False,
                              workers=[top_workers], missing=missing and f"no {missing}",
                              baselines=[unit.name for unit in units if unit.peer.baseline])
+
+
+def give_driver(options, workload, programs, broken):
+    """Has the servers of a workload started and measured by its client, <workload>_load."""
+    name = workload.name + "_load"
+    path = os.path.join(options.build, "bench", name)
+    for program in programs:
+        program.driver = [path]
+        if name in broken:
+            program.broken = program.broken or f"{name}: {broken[name]}"
+        elif not os.path.exists(path):
+            program.missing = program.missing or f"no {name}"
 
 
 def peer_program(unit, bench):
@@ -247,6 +262,8 @@ def plan(options, workloads, units, broken):
                 elif unit.missing or bench["program"] in unit.broken:
                     # To be named; its driver goes on without it.
                     programs.append(peer_program(unit, bench))
+        if workload.form == "server":
+            give_driver(options, workload, programs, broken)
         found.append((workload, programs))
     return found
 
@@ -290,6 +307,7 @@ def set_up(options, workloads, units):
         own = [workload.name + "_bench" for workload in workloads
                if workload.form != "driver" and
                os.path.exists(os.path.join(options.arena, workload.name + "_bench.c"))]
+        own += [workload.name + "_load" for workload in workloads if workload.form == "server"]
         try:
             broken = builder.build_skua(own + arena_setup.HELPERS)
         except arena_setup.Failed as error:

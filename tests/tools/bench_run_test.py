@@ -210,6 +210,76 @@ class Arena(unittest.TestCase):
         self.assertIn("delta: skua: not run: Skua has no deltas yet", out)
         self.assertEqual({line["by"] for line in self.runs()}, {"b"})
 
+    # ---- servers ---------------------------------------------------------------------------------
+
+    def use_servers(self, body=""):
+        """A workload of servers, whose client prints what it is told to do."""
+        row = {"name": "epsilon", "question": "How fast", "unit": "ms", "size": 500, "quick": 5,
+               "warmup": 0, "form": "server"}
+        self.write("arena/workloads.json", json.dumps({**WORKLOADS, "workloads": [row]}))
+        self.own("epsilon", "no program, as it is never started here\n")
+        text = program("?", "", "epsilon")
+        text = text.replace("options = parser.parse_args()", """\
+parser.add_argument("--by")
+parser.add_argument("--case")
+parser.add_argument("server", nargs="+")
+options = parser.parse_args()
+line_of = lambda **more: line(by=options.by, server=options.server, asked=options.case,
+                              extra=options.extra, seen=sorted(os.sched_getaffinity(0)), **more)
+""") + body + "line_of()\n"
+        self.write("build/bench/epsilon_load", text, executable=True)
+
+    def test_servers_are_started_by_their_client(self):
+        self.need_two_cpus()
+        self.use_servers()
+        row = manifest("b", "epsilon", variants=[{"name": "b one"}])
+        row["benches"][0]["args"] = ["--extra", "x"]
+        self.peer("b", row, epsilon_x="")
+        out, _ = self.run_arena("--runs", "2", "--workers", "1", "--case", "64")
+        found = {line["by"]: line for line in self.runs()}
+        self.assertEqual(set(found), {"skua", "b one"})
+        self.assertEqual(found["skua"]["server"], [self.path("build/bench/epsilon_bench")])
+        self.assertEqual(found["b one"]["server"][-3:],
+                         [self.path("arena/peers/b/epsilon_x.py"), "--extra", "x"])
+        cpus = sorted(os.sched_getaffinity(0))
+        for line in found.values():
+            self.assertEqual((line["asked"], line["size"], line["workers"]), ("64", 500, 1))
+            self.assertIsNone(line["extra"])  # is the server's
+            # The client binds; the workers' CPUs are what is told.
+            self.assertEqual((line["seen"], line["pinned"]), (cpus, cpus[:1]))
+        self.assertIn("Skua is ahead in 1 of 1", out)
+        self.run_arena("--quick", "--workers", "1", "--peers", "none")
+        self.assertEqual({(line["asked"], line["size"]) for line in self.runs()}, {(None, 5)})
+
+    def need_two_cpus(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("one CPU")
+
+    def test_servers_are_not_run_without_a_cpu_for_the_client(self):
+        self.need_two_cpus()
+        self.use_servers()
+        cpus = len(os.sched_getaffinity(0))
+        out, _ = self.run_arena("--runs", "1", "--workers", f"1,{cpus}")
+        self.assertIn(f"epsilon: not run with {cpus} worker(s): their client needs a CPU of its "
+                      f"own, and there are {cpus} CPUs", out)
+        self.assertEqual({line["workers"] for line in self.runs()}, {1})
+
+    def test_without_their_client_servers_are_named(self):
+        self.need_two_cpus()
+        self.use_servers()
+        os.unlink(self.path("build/bench/epsilon_load"))
+        self.peer("b", manifest("b", "epsilon"), epsilon_x="")
+        out, _ = self.run_arena("--runs", "1", "--workers", "1")
+        for name in ("skua", "b"):
+            self.assertIn(f"epsilon: {name}: not run: no epsilon_load", out)
+
+    def test_checksums_of_servers_are_compared(self):
+        self.need_two_cpus()
+        self.use_servers("line_of(checksum=len(options.server))\nsys.exit(0)\n")
+        self.peer("b", manifest("b", "epsilon"), epsilon_x="")
+        out, _ = self.run_arena("--runs", "1", "--workers", "1", status=1)
+        self.assertIn("epsilon: checksums differ in case all", out)
+
     # ---- what is missing -------------------------------------------------------------------------
 
     def test_a_missing_peer_is_named_and_the_run_goes_on(self):
