@@ -43,6 +43,7 @@
 #include <skua/future.h>
 #include <skua/local.h>
 #include <skua/mutex.h>
+#include <skua/net.h>
 #include <skua/once.h>
 #include <skua/op.h>
 #include <skua/parallel.h>
