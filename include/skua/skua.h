@@ -58,6 +58,7 @@
 #include <skua/semaphore.h>
 #include <skua/server.h>
 #include <skua/socket.h>
+#include <skua/stream.h>
 #include <skua/task.h>
 #include <skua/time.h>
 #include <skua/timer.h>
