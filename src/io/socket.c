@@ -28,6 +28,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -262,10 +264,28 @@ static SKUA_NOINLINE int set_nonblocking(int fd)
     return 0;
 }
 
+/*
+ * sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is blocked meanwhile, and one that has come is taken,
+ * unless there was one before. It is sent to the thread that made the call.
+ */
 static SKUA_NOINLINE ssize_t sendfile_now(int fd, int file_fd, off_t offset, size_t size)
 {
+    sigset_t pipe_signal;
+    sigset_t before;
+    sigset_t pending;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigemptyset(&pending);
+    (void)sigpending(&pending);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
     ssize_t sent = sendfile(fd, file_fd, &offset, size);
-    return sent < 0 ? -errno : sent;
+    sent = sent < 0 ? -errno : sent;
+    if (sent == -EPIPE && !sigismember(&pending, SIGPIPE)) {
+        const struct timespec now = {0, 0};
+        (void)sigtimedwait(&pipe_signal, NULL, &now);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return sent;
 }
 
 /* Whether the byte at @offset would have to come from the device. */

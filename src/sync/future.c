@@ -195,6 +195,10 @@ void skua_promise_unref(skua_promise *promise)
     /* acq_rel: the last one completes after whatever the others did */
     if (atomic_fetch_sub_explicit(&object->producers, 1, memory_order_acq_rel) != 1)
         return;
+    /* relaxed: no handle but this, so none will come: nobody could ever have read the error */
+    if (!skua_future_done(&object->future) &&
+        atomic_load_explicit(&object->future.refs, memory_order_relaxed) == 1)
+        skua_future_mark_read(&object->future);
     (void)skua_future_complete(&object->future, -EOWNERDEAD);
     skua_object_unref(skua_thread_self(), object);
 }

@@ -277,6 +277,20 @@ class FutureFailure : public Future
     Failures failures_;
 };
 
+/* Nobody could have read it: there was no handle left. */
+TEST_F(FutureFailure, OfAPromiseThatWasGivenUpOnBothSidesIsNotReported)
+{
+    run([] {
+        Promise given_up;
+        skua_future_unref(given_up.future);
+        skua_promise_unref(given_up.promise);
+        Promise unread;
+        skua_promise_unref(unread.promise);
+        skua_future_unref(unread.future);
+    });
+    EXPECT_EQ(failures_.count(), 1u);
+}
+
 TEST_F(FutureFailure, IsReportedOnceWithItsSiteWhenNobodyReadsIt)
 {
     std::string site;
