@@ -33,16 +33,21 @@ typedef struct skua_options {
     unsigned offload_queue_max; /* jobs waiting in each of the two; default 65536 */
     int spin_us;                /* an idle worker looks for work this long before it sleeps;
                                    default 50 (0 if one CPU), -1 never */
+    int rescue_us;              /* how long a worker may compute before others take over its I/O and
+                                   timers; default 200, -1 never */
     /* Called once per error nobody read; NULL: one line on stderr. Any thread; must not wait. */
     void (*on_failure)(const skua_failure *failure, void *arg);
     void *on_failure_arg;
-    uint64_t reserved[8]; /* zero */
+    const char *engine;   /* "uring" or "epoll", and no other; default: $SKUA_ENGINE, else uring if
+                             the kernel lets us, else epoll */
+    uint64_t reserved[7]; /* zero */
 } skua_options;
 
 /* What runs: see skua_runtime_info(). */
 typedef struct skua_info {
-    char engine[16];       /* "uring" */
-    char engine_mode[112]; /* ring set-up flags and degradations, readable */
+    char engine[16];       /* "uring", "epoll"; "sim" in a simulation */
+    char engine_mode[112]; /* how it was set up, what it lacks, and why it is this one: readable,
+                              for example "one-shot pwait2 nowait (io_uring refused: EPERM)" */
     unsigned workers;
     unsigned cpus_allowed;
     size_t stack_size_bytes;         /* default size, as reserved */
@@ -65,14 +70,16 @@ typedef struct skua_worker_stats {
     uint64_t wakes;          /* sleepers this worker woke */
     uint64_t ops_submitted;  /* I/O requests */
     uint64_t ops_completed;
-    uint64_t enters;   /* system calls into the ring */
+    uint64_t enters;   /* system calls into the ring, or of epoll's */
     uint64_t offloads; /* jobs and hops sent to executors from here */
     uint64_t timers_fired;
     uint64_t stack_high_water_bytes; /* deepest use of a stack of this worker, to the page */
     uint64_t jobs_stolen;            /* of fork and join, taken by this worker */
     uint64_t jobs_published;         /* made public here because somebody asked */
     uint64_t jobs_forced;            /* times this worker forced jobs out of a busy one */
-    uint64_t reserved[3];
+    uint64_t rescues;                /* times this worker took over from one that computed */
+    uint64_t ops_rescued;            /* I/O requests it completed then */
+    uint64_t reserved[1];
 } skua_worker_stats;
 
 /* How skua_runtime_stop() treats what is still running. */
@@ -97,13 +104,19 @@ SKUA_API intptr_t skua_run(const skua_options *options, skua_fn fn, void *arg);
 /**
  * Starts a runtime beside the caller's own threads. @options may be NULL.
  *
+ * All its workers run on the same engine. If io_uring is refused to any of them (by seccomp,
+ * kernel.io_uring_disabled, RLIMIT_MEMLOCK, an old kernel) that is epoll, which offloads files to
+ * the blocking executor; skua_runtime_info() tells. An engine that was asked for by name, in
+ * @options or $SKUA_ENGINE, is not replaced: then the start fails.
+ *
  * Context: a foreign thread; waits until every worker is ready.
  * Cancellation: not a cancellation point.
  * Ownership: the caller ends *@runtime with skua_runtime_stop().
  * Returns: 0; -EINVAL (@runtime NULL, workers over SKUA_WORKERS_MAX, SKUA_WORKERS unreadable,
- *   nonzero reserved field, sizes out of range); -ENOMEM; -EAGAIN if a thread could not be started;
- *   -EPERM if io_uring is refused (seccomp, kernel.io_uring_disabled) or on a runtime's own thread;
- *   -ENOSYS without io_uring; -EMFILE, -ENFILE; -ECHILD in a forked child. Nothing is left behind.
+ *   SKUA_ENGINE or @options->engine no engine, nonzero reserved field, sizes out of range);
+ *   -ENOMEM; -EAGAIN if a thread could not be started; -EMFILE, -ENFILE; -EPERM on a runtime's own
+ *   thread; -ECHILD in a forked child. If uring was asked for by name also -EPERM (refused) and
+ *   -ENOSYS. Nothing is left behind.
  */
 SKUA_API int skua_runtime_start(skua_runtime **runtime, const skua_options *options);
 

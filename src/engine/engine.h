@@ -1,12 +1,12 @@
 /*
  * engine/engine.h - the seam between the scheduler and whatever performs I/O and tells the time.
  *
- * WHAT   An engine serves one worker. uring does it with an io_uring ring, epoll (later) with
- *        readiness and threads, sim (later) with a virtual clock. sched/ and io/ see this file
- *        only.
+ * WHAT   An engine serves one worker. uring does it with an io_uring ring, epoll with readiness,
+ *        sim with a virtual clock. sched/ and io/ see this file only.
  *
  * WHO    The owner is the thread that called create(). submit, cancel, poll, buffers and destroy
- *        are the owner's; wake, now and the counters are anybody's.
+ *        are the owner's; wake, now and the counters are anybody's. rescue is another thread's,
+ *        while the owner is in none of the others: the user of engines sees to that with a lock.
  *
  * OPS    An op is handed over by submit() and comes back exactly once, through op->complete(),
  *        which poll() calls on the owner with op->result set. Never from inside submit() or
@@ -14,7 +14,9 @@
  *        identities, so that a late kernel answer to a cancel cannot hit a reused op.
  *
  * CANCEL cancel() asks; the op still comes back once, with -ECANCELED or with the result it had
- *        got. It needs no memory and no free submission slot, so it cannot fail.
+ *        got. It needs no memory and no free submission slot, so it cannot fail. A kernel may miss
+ *        an op that is between two of its states; then cancel_missed is set, and who still waits
+ *        for a cancelled op calls cancel() again.
  *
  * WAKE   wake() makes the current or the next waiting poll() return. Wakes do not add up. What the
  *        waker wrote before wake() is visible after that poll() returns. A waiting poll() may also
@@ -59,6 +61,7 @@ static inline skua_op *skua_op_of_link(struct skua_list *link)
 struct skua_engine_config {
     unsigned entries;    /* submission queue */
     unsigned cq_entries; /* completion queue */
+    bool shared;         /* rescue() is to be possible */
     unsigned mode_skip;  /* tests: how many of an engine's better modes not to try */
 };
 
@@ -88,6 +91,12 @@ struct skua_engine_ops {
      */
     unsigned (*poll)(struct skua_engine *engine, uint64_t deadline_ns);
 
+    /*
+     * poll() without a wait, by a thread that is not the owner; see WHO. cancel() is the rescuer's
+     * too meanwhile. NULL: this engine cannot.
+     */
+    unsigned (*rescue)(struct skua_engine *engine);
+
     /* Ends a waiting poll(), now or next. Any thread. */
     void (*wake)(struct skua_engine *engine);
 
@@ -104,8 +113,10 @@ struct skua_engine_ops {
 /* The common head. Counters are written by the owner and read by anybody, relaxed. */
 struct skua_engine {
     const struct skua_engine_ops *ops;
-    unsigned queued;    /* owner only: submitted here, not yet passed to the kernel */
-    unsigned in_flight; /* owner only: submitted and not completed, the queued included */
+    /* Written by who may use the engine at that time; read by anybody, relaxed. */
+    _Atomic unsigned queued;    /* submitted here, not yet passed to the kernel */
+    _Atomic unsigned in_flight; /* submitted and not completed, the queued included */
+    bool cancel_missed; /* set by poll() and rescue(), cleared by their caller; see CANCEL */
     _Atomic uint64_t submitted_total;
     _Atomic uint64_t completed_total;
     _Atomic uint64_t enters_total;
@@ -113,9 +124,23 @@ struct skua_engine {
 
 /* The engines there are: for engine.c and the tests. */
 extern const struct skua_engine_ops skua_engine_uring;
+extern const struct skua_engine_ops skua_engine_epoll;
 
-/* The engine of a runtime that the calling thread starts, unless create() refuses. */
-const struct skua_engine_ops *skua_engine_default(void);
+/* What a runtime is to run on. */
+struct skua_engine_choice {
+    const struct skua_engine_ops *first;
+    const struct skua_engine_ops *second; /* if create() of the first refuses; NULL: none */
+    const char *why;                      /* of the first, for people; "" if nobody asked for it */
+};
+
+/*
+ * Chooses for a runtime that the calling thread starts: @name, else $SKUA_ENGINE, else the best
+ * there is. NULL and "" name nothing. 0, or -EINVAL for a name that is none.
+ */
+int skua_engine_choose(const char *name, struct skua_engine_choice *choice);
+
+/* Whether @error of create() says that this engine cannot be had here, so another may do. */
+bool skua_engine_is_refusal(int error);
 
 /* Adds to a counter only its owner writes: a load and a store, no locked instruction. */
 static inline void skua_counter_add(_Atomic uint64_t *counter, uint64_t n)
@@ -123,6 +148,24 @@ static inline void skua_counter_add(_Atomic uint64_t *counter, uint64_t n)
     /* relaxed: one writer; readers want some recent value */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
+}
+
+/* The same for a gauge, up and down; by turns of its writers. */
+static inline void skua_gauge_add(_Atomic unsigned *gauge, int n)
+{
+    /* relaxed: as above; the writers' turns are ordered by their lock */
+    atomic_store_explicit(gauge, atomic_load_explicit(gauge, memory_order_relaxed) + (unsigned)n,
+                          memory_order_relaxed);
+}
+
+static inline void skua_gauge_set(_Atomic unsigned *gauge, unsigned value)
+{
+    atomic_store_explicit(gauge, value, memory_order_relaxed); /* relaxed: as above */
+}
+
+static inline unsigned skua_gauge_get(_Atomic unsigned *gauge)
+{
+    return atomic_load_explicit(gauge, memory_order_relaxed); /* relaxed: as above */
 }
 
 /* What a simulation (sim/) has instead: known to it alone, and handed down. */

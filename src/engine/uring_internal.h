@@ -57,6 +57,8 @@ struct skua_uring {
     unsigned enter_flags;                /* constant after init: on every enter */
     unsigned sqe_skip;                   /* constant after init: IOSQE_CQE_SKIP_SUCCESS or 0 */
     bool timer_absolute;                 /* constant after init: waits take absolute deadlines */
+    bool shared;                         /* constant after init: rescue() is possible */
+    bool may_poke;                       /* constant after init: there is membarrier(2) */
     bool wake_armed;                     /* the ring polls wake_fd */
     int wake_fd;                         /* constant after init; any thread writes to the eventfd */
     uint32_t generation;                 /* of the op submitted last */

@@ -13,6 +13,7 @@
  */
 #include "engine/uring_internal.h"
 
+#include "platform/membarrier.h"
 #include "platform/sanitizer.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ static const struct mode modes[] = {
     {IORING_SETUP_SUBMIT_ALL, "plain submit-all"}, /* 5.18 */
     {0, "plain"},
 };
+#define MODE_SHARED 2u /* the best that lets other threads enter; see RESCUE in uring.c */
 #define MODE_COUNT ((unsigned)(sizeof(modes) / sizeof(modes[0])))
 
 /* IORING_OP for each skua_op_code; READ_FIXED and WRITE_FIXED start as their plain forms. */
@@ -120,7 +122,8 @@ static int ring_open(struct skua_uring *u, const struct skua_engine_config *conf
     unsigned cq_wanted = config->cq_entries != 0 ? config->cq_entries : CQ_ENTRIES_DEFAULT;
     unsigned entries = wanted;
     unsigned cq_entries = skua_max(cq_wanted, wanted);
-    unsigned mode = skua_min(config->mode_skip, MODE_COUNT - 1);
+    unsigned best = config->shared ? MODE_SHARED : 0;
+    unsigned mode = skua_min(skua_max(config->mode_skip, best), MODE_COUNT - 1);
     int rc = ring_init(u, modes[mode].flags, &entries, &cq_entries);
     while (rc == -EINVAL && mode + 1 < MODE_COUNT) {
         mode++;
@@ -130,9 +133,9 @@ static int ring_open(struct skua_uring *u, const struct skua_engine_config *conf
         return rc;
 
     note(u, "%s", modes[mode].text);
-    if (config->mode_skip > 0)
+    if (config->mode_skip > best)
         note(u, " (better modes skipped: by configuration)");
-    else if (mode > 0)
+    else if (mode > best)
         note(u, " (better modes skipped: kernel says EINVAL)");
     if (entries != wanted)
         note(u, " (queue halved to %u: ENOMEM)", entries);
@@ -215,11 +218,15 @@ int skua_uring_open(struct skua_uring *u, const struct skua_engine_config *confi
     }
 
     rc = (u->ring.features & FEATURES_NEEDED) == FEATURES_NEEDED ? probe_opcodes(u) : -ENOSYS;
+    if (rc == 0) /* a filter may refuse this call alone, and then nothing would ever be done */
+        rc = io_uring_enter((unsigned)u->ring.ring_fd, 0, 0, 0, NULL);
     if (rc < 0) {
         skua_uring_close(u);
         return rc;
     }
     SKUA_TSAN_ACQUIRE(&ring_memory);
+    u->shared = config->shared;
+    u->may_poke = config->shared && skua_membarrier_init();
     map_queue(u);
     (void)io_uring_ring_dontfork(&u->ring); /* a forked child has no use for it; best effort */
     tune(u);

@@ -3,6 +3,8 @@
  */
 #include "sched/idle.h"
 
+#include "sched/ops.h"
+#include "sched/rescue.h"
 #include "sched/runtime_impl.h"
 
 /*
@@ -149,7 +151,8 @@ static uint64_t sleep_deadline(struct skua_worker *worker, bool watching, uint64
     uint64_t deadline = skua_timer_queue_deadline(&worker->timers);
     skua_spin_unlock(&worker->timer_lock);
     if (watching) {
-        uint64_t look = worker->engine->ops->now(worker->engine) + SKUA_WATCH_NS;
+        uint64_t now_ns = worker->engine->ops->now(worker->engine);
+        uint64_t look = now_ns + skua_rescue_interval(worker->thread.runtime, now_ns);
         deadline = skua_min(deadline, look);
     }
     /* 0 would mean "do not wait", which a deadline in the past means too */
@@ -190,7 +193,10 @@ void skua_idle_sleep(struct skua_worker *worker)
         bool watching = runtime->worker_count > 1 && watch(idle, runtime->worker_count);
         skua_counter_add(&worker->counters.parks, 1);
         uint64_t trim_ns = trim_time(worker);
+        skua_worker_engine_lock(worker); /* all the time: who sleeps needs no rescue */
         (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching, trim_ns));
+        skua_ops_after_poll(worker);
+        skua_worker_engine_unlock(worker);
         trim(worker, trim_ns);
         if (watching) {
             atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);

@@ -81,7 +81,19 @@ static void cancel_one(struct skua_worker *worker, skua_op *op)
     if (op->reserved != IN_FLIGHT)
         return; /* over, never begun, or asked before */
     op->reserved |= CANCEL_SENT;
+    skua_list_remove(&skua_op_private(op)->link);
+    skua_list_push(&worker->cancelled, &skua_op_private(op)->link);
     worker->engine->ops->cancel(worker->engine, op);
+}
+
+void skua_ops_after_poll(struct skua_worker *worker)
+{
+    if (skua_likely(!worker->engine->cancel_missed))
+        return;
+    worker->engine->cancel_missed = false;
+    for (struct skua_list *link = worker->cancelled.next; link != &worker->cancelled;
+         link = link->next)
+        worker->engine->ops->cancel(worker->engine, skua_op_of_link(link));
 }
 
 static void cancel_batch(struct skua_worker *worker, struct batch *batch)
@@ -108,16 +120,20 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
     thread->host->agent.link.next = (struct skua_link *)(void *)&batch; /* FIND */
     /* seq_cst: CANCEL */
     atomic_store_explicit(&thread->host->io_worker, (uint16_t)worker->index, memory_order_seq_cst);
+    skua_worker_engine_lock(worker);
     for (size_t i = 0; i < count; i++)
         submit_one(worker, &batch, &ops[i]);
-    if (batch.remaining == 1) {
+    bool none = batch.remaining == 1;
+    if (none)
         atomic_store_explicit(&thread->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
+    else
+        cancel_batch(worker, &batch);
+    batch.remaining--; /* completions come from poll(), or rescue(): not before the unlock */
+    skua_worker_engine_unlock(worker);
+    if (none)
         (void)skua_wait_abandon(&wait);
-        return;
-    }
-    cancel_batch(worker, &batch);
-    batch.remaining--; /* completions come from poll(), not before we have switched away */
-    (void)skua_wait_park(&wait);
+    else
+        (void)skua_wait_park(&wait);
 }
 
 int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complete)(skua_op *))
@@ -127,35 +143,50 @@ int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complet
     private_->complete = complete;
     private_->waiter = NULL;
     skua_list_init(&private_->link);
-    return worker->engine->ops->submit(worker->engine, op);
+    skua_worker_engine_lock(worker);
+    int rc = worker->engine->ops->submit(worker->engine, op);
+    skua_worker_engine_unlock(worker);
+    return rc;
 }
 
-/* FIND: the batch of @host if it waits for ops of @worker, which is the caller's; else NULL. */
+/* FIND: the batch of @host if it waits for ops of @worker, whose engine_lock is held; else NULL. */
 static struct batch *batch_of(struct skua_worker *worker, struct skua_task *host)
 {
-    /* relaxed: only this thread makes it, or has made it, this worker's index */
-    if (atomic_load_explicit(&host->io_worker, memory_order_relaxed) != worker->index)
+    /* acquire: partner is the owner's store, and so what it wrote before, if this is a rescuer */
+    if (atomic_load_explicit(&host->io_worker, memory_order_acquire) != worker->index)
         return NULL;
     return (struct batch *)(void *)host->agent.link.next;
 }
 
 static void cancel_all(struct skua_worker *worker)
 {
-    for (struct skua_list *link = worker->ops.next; link != &worker->ops; link = link->next)
-        cancel_batch(worker, skua_op_private(skua_op_of_link(link))->waiter);
+    struct skua_list *next;
+    for (struct skua_list *link = worker->ops.next; link != &worker->ops; link = next) {
+        next = link->next;
+        struct batch *batch = skua_op_private(skua_op_of_link(link))->waiter;
+        if (!batch->shielded && skua_task_cancelled(batch->task))
+            cancel_one(worker, skua_op_of_link(link));
+    }
 }
 
-void skua_ops_cancel_scan(struct skua_worker *worker)
+/* Takes the hosts that were left. Their number, or one more than the maximum: there were more. */
+static unsigned take_cancels(struct skua_worker *worker, struct skua_task **hosts)
+{
+    skua_spin_lock(&worker->cancels.lock);
+    unsigned count = worker->cancels.count;
+    for (unsigned i = 0; i < count && i < SKUA_OPS_CANCELS_MAX; i++)
+        hosts[i] = worker->cancels.hosts[i];
+    worker->cancels.count = 0;
+    skua_spin_unlock(&worker->cancels.lock);
+    return count;
+}
+
+void skua_ops_cancel_scan_locked(struct skua_worker *worker)
 {
     /* seq_cst: first cleared, then looked; who sets it later makes us look again */
     atomic_store_explicit(&worker->cancel_scan, false, memory_order_seq_cst);
     struct skua_task *hosts[SKUA_OPS_CANCELS_MAX];
-    skua_spin_lock(&worker->cancels.lock);
-    unsigned count = worker->cancels.count;
-    for (unsigned i = 0; i < count && count <= SKUA_OPS_CANCELS_MAX; i++)
-        hosts[i] = worker->cancels.hosts[i];
-    worker->cancels.count = 0;
-    skua_spin_unlock(&worker->cancels.lock);
+    unsigned count = take_cancels(worker, hosts);
     if (count > SKUA_OPS_CANCELS_MAX ||
         atomic_load_explicit(&worker->thread.runtime->cancel_all, memory_order_seq_cst)) {
         cancel_all(worker);
@@ -166,6 +197,13 @@ void skua_ops_cancel_scan(struct skua_worker *worker)
         if (batch != NULL)
             cancel_batch(worker, batch);
     }
+}
+
+void skua_ops_cancel_scan(struct skua_worker *worker)
+{
+    skua_worker_engine_lock(worker);
+    skua_ops_cancel_scan_locked(worker);
+    skua_worker_engine_unlock(worker);
 }
 
 static void note_cancel(struct skua_worker *worker, struct skua_task *host)

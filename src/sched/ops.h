@@ -2,7 +2,7 @@
  * sched/ops.h - I/O requests of tasks on a worker: from the task to the engine and back.
  *
  * The task's frame holds the ops and their batch. The ops are on worker.ops from submit to
- * completion; both happen on the worker's thread, so batch and list need no lock. The task parks
+ * completion; both happen under the worker's engine_lock, which guards batch and list. The task parks
  * deaf: only the completion of its last op resumes it, since the kernel may write to its buffers
  * until then.
  *
@@ -11,8 +11,9 @@
  *        stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
  *
  * FIND   A host that waits for ops has its batch's address in agent.link, which no queue uses until
- *        it is woken. That is written, and looked at, by the worker's thread alone, while io_worker
- *        is that worker. So the worker finds the ops of a cancelled task without looking at those
+ *        it is woken. It is written before io_worker is set to the worker, and looked at under that
+ *        one's engine_lock while io_worker is that worker, which it ceases to be under the same
+ *        lock. So the worker finds the ops of a cancelled task without looking at those
  *        of the ten thousand others; if there are too many for cancels, it does look at all.
  *        Who left a host in cancels did not keep it: the object may have ended and be another by
  *        now, which is safe (objects of tasks are never given back to the allocator), and is
@@ -45,8 +46,12 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded);
  */
 int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complete)(skua_op *));
 
-/* Owner: cancels the ops of cancelled tasks. */
+/* Owner: cancels the ops of cancelled tasks. _locked: whoever holds engine_lock. */
 void skua_ops_cancel_scan(struct skua_worker *worker);
+void skua_ops_cancel_scan_locked(struct skua_worker *worker);
+
+/* After poll() or rescue(), still under engine_lock: asks again for cancels the kernel missed. */
+void skua_ops_after_poll(struct skua_worker *worker);
 
 /* Anybody: the task has been cancelled; sees to it that its ops are. */
 void skua_ops_cancel(struct skua_task *task);

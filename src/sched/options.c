@@ -16,6 +16,8 @@
 #define CQ_ENTRIES_MAX 65536u
 #define BLOCKING_THREADS_DEFAULT 64u
 #define SPIN_US_DEFAULT 50
+#define RESCUE_US_DEFAULT 200
+#define RESCUE_US_MAX 1000000
 #define SPIN_US_MAX 1000000
 
 /* $SKUA_WORKERS: 0 if unset or empty, -EINVAL if it is not a number from 1 to SKUA_WORKERS_MAX. */
@@ -47,6 +49,8 @@ static int check(const skua_options *o)
         (o->stack_size_bytes < SKUA_STACK_MIN || o->stack_size_bytes > SKUA_STACK_MAX))
         return -EINVAL;
     if (o->spin_us < -1 || o->spin_us > SPIN_US_MAX)
+        return -EINVAL;
+    if (o->rescue_us < -1 || o->rescue_us > RESCUE_US_MAX)
         return -EINVAL;
     return 0;
 }
@@ -80,6 +84,8 @@ int skua_options_complete(const skua_options *given, skua_options *full, unsigne
         full->blocking_threads = BLOCKING_THREADS_DEFAULT;
     if (full->spin_us == 0)
         full->spin_us = cpus > 1 ? SPIN_US_DEFAULT : -1;
+    if (full->rescue_us == 0)
+        full->rescue_us = RESCUE_US_DEFAULT;
     *cpus_allowed = cpus;
     return 0;
 }

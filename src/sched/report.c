@@ -85,6 +85,19 @@ void skua_overflow_uninstall(void)
 
 /* ---- information ----------------------------------------------------------------------------- */
 
+/* How the engine works, and why it is this one. */
+static void describe_engine(skua_runtime *runtime, char *text, size_t size)
+{
+    struct skua_engine *engine = runtime->workers[0].engine;
+    engine->ops->describe(engine, text, size);
+    size_t used = strlen(text);
+    if (runtime->engine_refusal != 0)
+        (void)snprintf(text + used, size - used, " (io_uring refused: %s)",
+                       strerrorname_np(-runtime->engine_refusal));
+    else if (runtime->engine_why[0] != '\0')
+        (void)snprintf(text + used, size - used, " (%s)", runtime->engine_why);
+}
+
 int skua_runtime_info(skua_runtime *runtime, skua_info *info)
 {
     if (runtime == NULL || info == NULL)
@@ -97,10 +110,9 @@ int skua_runtime_info(skua_runtime *runtime, skua_info *info)
                         .stacks_created = stacks.created,
                         .stack_high_water_bytes = stacks.high_water_bytes,
                         .tasks_live = skua_runtime_live(runtime)};
-    struct skua_engine *engine = runtime->workers[0].engine;
-    (void)snprintf(info->engine, sizeof(info->engine), "%s", engine->ops->name);
+    (void)snprintf(info->engine, sizeof(info->engine), "%s", runtime->engine_ops->name);
     (void)snprintf(info->stack_guard, sizeof(info->stack_guard), "%s", stacks.guard);
-    engine->ops->describe(engine, info->engine_mode, sizeof(info->engine_mode));
+    describe_engine(runtime, info->engine_mode, sizeof(info->engine_mode));
     return 0;
 }
 
@@ -133,6 +145,8 @@ int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats 
         .jobs_stolen = READ(c->jobs_stolen),
         .jobs_published = READ(c->jobs_published),
         .jobs_forced = READ(c->jobs_forced),
+        .rescues = READ(c->rescues),
+        .ops_rescued = READ(c->ops_rescued),
     };
 #undef READ
     return 0;

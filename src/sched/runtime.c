@@ -2,7 +2,8 @@
  * sched/runtime.c - the runtime's life: start, pin, drain, stop. See runtime_impl.h.
  *
  * START  1 options, memory pools, executors; 2 worker threads, each makes its own engine; 3 all
- *        report; if one failed, all leave, and everything made is unmade.
+ *        report; if one failed, all leave; 4 if the kernel refuses the engine and there is another,
+ *        2 and 3 once more with that; 5 if that fails, everything made is unmade.
  * STOP   1 phase STOPPING: new work is refused. 2 by cancel: cancel_all, waits are interrupted,
  *        ops cancelled, unstarted jobs dropped. 3 wait until nothing lives, or the deadline. 4
  *        phase EXITING, wait for pins, wake and join the workers, end the executors. 5 memory goes,
@@ -148,24 +149,50 @@ static int start_workers(skua_runtime *runtime)
     return rc;
 }
 
-static int init_workers(skua_runtime *runtime)
+static void init_workers(skua_runtime *runtime)
 {
-    size_t size = sizeof(struct skua_worker) * runtime->worker_count;
-    runtime->workers = aligned_alloc(SKUA_CACHE_LINE, size);
-    if (runtime->workers == NULL)
-        return -ENOMEM;
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         struct skua_worker *worker = &runtime->workers[i];
         *worker = (struct skua_worker){.index = i, .alone = runtime->worker_count == 1};
         worker->thread.worker = worker;
         worker->thread.runtime = runtime;
         skua_list_init(&worker->ops);
+        skua_list_init(&worker->cancelled);
         skua_spin_init(&worker->timer_lock);
         skua_spin_init(&worker->cancels.lock);
+        skua_spin_init(&worker->engine_lock);
         skua_timer_queue_init(&worker->timers);
         skua_run_queue_init(&worker->queue);
     }
-    return 0;
+}
+
+/* All threads of an attempt that failed are gone. */
+static void reset_workers(skua_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++)
+        skua_timer_queue_fini(&runtime->workers[i].timers);
+    init_workers(runtime);
+    runtime->up = 0; /* without the lock: nobody else is there */
+    runtime->start_error = 0;
+    runtime->go = false;
+}
+
+static int start_on_engine(skua_runtime *runtime)
+{
+    struct skua_engine_choice choice;
+    int rc = skua_engine_choose(runtime->options.engine, &choice);
+    if (rc < 0)
+        return rc;
+    runtime->options.engine = NULL; /* the caller's memory */
+    runtime->engine_ops = choice.first;
+    runtime->engine_why = choice.why;
+    rc = start_workers(runtime);
+    if (rc == 0 || choice.second == NULL || !skua_engine_is_refusal(rc))
+        return rc;
+    reset_workers(runtime);
+    runtime->engine_ops = choice.second;
+    runtime->engine_refusal = rc;
+    return start_workers(runtime);
 }
 
 static int make_executors(skua_runtime *runtime)
@@ -218,11 +245,15 @@ static int make(skua_runtime *runtime)
     int rc = skua_stack_pool_create(&runtime->stacks, runtime->options.stack_size_bytes);
     if (rc == 0)
         rc = skua_forks_init(&runtime->forks);
-    if (rc == 0)
-        rc = init_workers(runtime);
-    if (rc == 0)
-        rc = make_executors(runtime);
-    return rc == 0 ? start_workers(runtime) : rc;
+    if (rc < 0)
+        return rc;
+    runtime->workers =
+        aligned_alloc(SKUA_CACHE_LINE, sizeof(struct skua_worker) * runtime->worker_count);
+    if (runtime->workers == NULL)
+        return -ENOMEM;
+    init_workers(runtime);
+    rc = make_executors(runtime);
+    return rc == 0 ? start_on_engine(runtime) : rc;
 }
 
 /* Memory for a runtime with its locks and queues, nothing running. */
@@ -232,11 +263,11 @@ static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
     skua_runtime *runtime = aligned_alloc(SKUA_CACHE_LINE, size);
     if (runtime == NULL)
         return NULL;
-    *runtime = (skua_runtime){.options = *options,
-                              .worker_count = options->workers,
-                              .cpus_allowed = cpus,
-                              .engine_ops = skua_engine_default()};
+    *runtime =
+        (skua_runtime){.options = *options, .worker_count = options->workers, .cpus_allowed = cpus};
     runtime->spin_ns = options->spin_us > 0 ? (uint64_t)options->spin_us * SKUA_NS_PER_US : 0;
+    if (options->workers > 1 && options->rescue_us > 0)
+        runtime->rescue_ns = (uint64_t)options->rescue_us * SKUA_NS_PER_US;
     skua_idle_init(&runtime->idle);
     skua_monitor_init(&runtime->monitor);
     skua_inject_queue_init(&runtime->inject);

@@ -35,8 +35,11 @@ struct skua_runtime {
     unsigned worker_count;
     unsigned cpus_allowed;
     uint64_t spin_ns;
-    skua_options options; /* with the defaults filled in */
-    const struct skua_engine_ops *engine_ops;
+    uint64_t rescue_ns;                       /* 0: off */
+    skua_options options;                     /* with the defaults filled in */
+    const struct skua_engine_ops *engine_ops; /* of all workers */
+    const char *engine_why;                   /* "" or who asked for it, for people */
+    int engine_refusal;                       /* why not the better engine; 0: it was not refused */
     struct skua_slab_pool *objects;
     struct skua_stack_pool *stacks;
     skua_executor *cpu;
@@ -50,6 +53,7 @@ struct skua_runtime {
     struct skua_idle idle;
     struct skua_forks forks;
     struct skua_monitor monitor;
+    _Atomic uint64_t rescued_ns; /* when somebody last rescued something; see rescue.h */
 
     /* objects started and ended outside workers */
     _Atomic uint64_t foreign_started SKUA_CACHE_ALIGNED;

@@ -16,6 +16,7 @@
 #include "sched/executor_impl.h"
 #include "sched/fork.h"
 #include "sched/ops.h"
+#include "sched/rescue.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
 
@@ -30,6 +31,7 @@
 #define SKUA_POLL_DUE_NS UINT64_C(50000)
 #define SKUA_NEXT_STUCK_NS UINT64_C(20000)
 #define FORCE_EVERY_NS UINT64_C(100000)
+#define SPIN_SKIP_MAX 64u
 
 static uint64_t worker_now(struct skua_worker *worker)
 {
@@ -339,7 +341,7 @@ static bool ready_to_run(struct skua_worker *worker, struct skua_task *task)
 /* The next task at hand that can be switched to; NULL when the loop is to decide. */
 static struct skua_task *take_runnable(struct skua_worker *worker)
 {
-    if (--worker->budget < 0 || worker->engine->queued > SKUA_OPS_QUEUED_MAX)
+    if (--worker->budget < 0 || skua_gauge_get(&worker->engine->queued) > SKUA_OPS_QUEUED_MAX)
         return NULL;
     struct skua_task *task;
     while ((task = take_local(worker)) != NULL) {
@@ -385,8 +387,10 @@ SKUA_NOINLINE void skua_thread_post(struct skua_thread *thread)
  */
 static bool is_poll_due(struct skua_worker *worker)
 {
-    return worker->engine->in_flight != 0 &&
-           worker_now(worker) - worker->polled_ns > SKUA_POLL_DUE_NS;
+    /* relaxed: the owner's own */
+    return skua_gauge_get(&worker->engine->in_flight) != 0 &&
+           worker_now(worker) - atomic_load_explicit(&worker->polled_ns, memory_order_relaxed) >
+               SKUA_POLL_DUE_NS;
 }
 
 void skua_thread_leave(struct skua_thread *thread, enum skua_post post)
@@ -437,7 +441,7 @@ _Noreturn void skua_thread_exit_task(struct skua_thread *thread, struct skua_ctx
 
 struct skua_task *skua_worker_reuse(struct skua_worker *worker)
 {
-    if (worker->budget <= 0 || worker->engine->queued > SKUA_OPS_QUEUED_MAX)
+    if (worker->budget <= 0 || skua_gauge_get(&worker->engine->queued) > SKUA_OPS_QUEUED_MAX)
         return NULL;
     /* relaxed: a woken task goes first, through the ordinary way */
     if (atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL)
@@ -479,18 +483,18 @@ static void execute(struct skua_worker *worker, struct skua_task *task)
     skua_thread_post(&worker->thread);
 }
 
-void skua_worker_timers(struct skua_worker *worker)
+void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose)
 {
-    skua_spin_lock(&worker->timer_lock);
-    bool none = skua_timer_queue_count(&worker->timers) == 0;
-    skua_spin_unlock(&worker->timer_lock);
+    skua_spin_lock(&whose->timer_lock);
+    bool none = skua_timer_queue_count(&whose->timers) == 0;
+    skua_spin_unlock(&whose->timer_lock);
     if (none)
         return;
     uint64_t now_ns = worker_now(worker);
     for (;;) {
         /* The lock is held over the resolve: a waiter that removes its timer waits for it here. */
-        skua_spin_lock(&worker->timer_lock);
-        struct skua_timer *timer = skua_timer_queue_pop(&worker->timers, now_ns);
+        skua_spin_lock(&whose->timer_lock);
+        struct skua_timer *timer = skua_timer_queue_pop(&whose->timers, now_ns);
         struct skua_agent *ready = NULL;
         const struct skua_timer_kind *kind = NULL;
         struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);
@@ -502,7 +506,7 @@ void skua_worker_timers(struct skua_worker *worker)
             if (skua_agent_resolve(agent, SKUA_REASON_TIMEOUT) == SKUA_RESOLVE_WAITING)
                 ready = agent;
         }
-        skua_spin_unlock(&worker->timer_lock);
+        skua_spin_unlock(&whose->timer_lock);
         if (timer == NULL)
             return;
         skua_counter_add(&worker->counters.timers_fired, 1);
@@ -520,11 +524,19 @@ static void poll_engine(struct skua_worker *worker)
     if (atomic_load_explicit(&worker->cancel_scan, memory_order_relaxed))
         skua_ops_cancel_scan(worker);
     worker->direct = DIRECT_CALLS;
-    if (worker->engine->in_flight != 0) {
+    bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
+    if (has_ops) {
+        skua_worker_engine_lock(worker);
         (void)worker->engine->ops->poll(worker->engine, 0);
-        worker->polled_ns = worker_now(worker);
+        skua_ops_after_poll(worker);
+        skua_worker_engine_unlock(worker);
     }
-    skua_worker_timers(worker);
+    skua_worker_timers(worker, worker);
+    if (has_ops || !worker->alone) {
+        uint64_t now_ns = worker_now(worker);
+        atomic_store_explicit(&worker->polled_ns, now_ns, memory_order_relaxed); /* advice */
+        skua_rescue_look(worker, now_ns);
+    }
 }
 
 SKUA_NOINLINE void skua_worker_service(struct skua_worker *worker)
@@ -533,6 +545,45 @@ SKUA_NOINLINE void skua_worker_service(struct skua_worker *worker)
     poll_engine(worker);
     worker->budget = 0; /* through the loop: what others have injected counts too */
     skua_thread_leave(&worker->thread, SKUA_POST_YIELD);
+}
+
+/*
+ * Whether to look for as long as spin_ns this time. It pays where work comes within that time: one
+ * that has come to nothing is left out for the next 2, then 4, ... at most SPIN_SKIP_MAX sleeps.
+ */
+static bool spin_begin(struct skua_worker *worker)
+{
+    if (worker->thread.runtime->spin_ns == 0 || worker->watched)
+        return false; /* the watcher looks once: it comes every millisecond */
+    if (worker->spin_skip == 0)
+        return true;
+    worker->spin_skip--;
+    return false;
+}
+
+static void spin_end(struct skua_worker *worker, bool found)
+{
+    if (found) {
+        worker->spin_penalty = 1;
+        return;
+    }
+    worker->spin_penalty = skua_min(worker->spin_penalty * 2, SPIN_SKIP_MAX);
+    worker->spin_skip = worker->spin_penalty;
+}
+
+/* One look at everything outside. */
+static struct skua_task *search_once(struct skua_worker *worker, bool force)
+{
+    struct skua_task *task = steal(worker);
+    if (task == NULL && force) /* a long spin must not put it off */
+        task = skua_fork_force(worker);
+    if (task == NULL)
+        task = take_injected(worker, INJECT_BATCH);
+    if (task == NULL) {
+        poll_engine(worker);
+        task = take_local(worker);
+    }
+    return task;
 }
 
 /* Looks at the others until something turns up or the time for it is over. */
@@ -544,44 +595,39 @@ static struct skua_task *search(struct skua_worker *worker)
     uint64_t now_ns = worker_now(worker);
     uint64_t deadline_ns = now_ns + runtime->spin_ns;
     uint64_t force_ns = now_ns + FORCE_EVERY_NS;
-    for (unsigned round = 0;; round++) {
-        struct skua_task *task = steal(worker);
-        if (task == NULL && now_ns >= force_ns) { /* a long spin must not put it off */
-            task = skua_fork_force(worker);
-            force_ns = now_ns + FORCE_EVERY_NS;
-        }
-        if (task == NULL)
-            task = take_injected(worker, INJECT_BATCH);
-        if (task == NULL) {
-            poll_engine(worker);
-            task = take_local(worker);
-        }
-        if (task != NULL) {
-            skua_idle_search_end(worker, true);
-            return task;
-        }
-        /* The watcher looks once: it comes every millisecond. */
-        now_ns = worker_now(worker);
-        if (runtime->spin_ns == 0 || worker->watched || now_ns >= deadline_ns)
-            break;
+    struct skua_task *task = search_once(worker, false);
+    bool spins = task == NULL && spin_begin(worker);
+    while (spins && task == NULL && now_ns < deadline_ns) {
         for (unsigned i = 0; i < 8; i++)
             skua_cpu_relax();
+        now_ns = worker_now(worker);
+        task = search_once(worker, now_ns >= force_ns);
+        if (now_ns >= force_ns)
+            force_ns = now_ns + FORCE_EVERY_NS;
     }
-    struct skua_task *forced = skua_fork_force(worker);
-    if (forced != NULL)
+    if (spins)
+        spin_end(worker, task != NULL);
+    if (task == NULL)
+        task = skua_fork_force(worker);
+    if (task != NULL)
         skua_idle_search_end(worker, true);
-    return forced; /* NULL: still counted as searching: skua_idle_sleep() takes care of that */
+    return task; /* NULL: still counted as searching: skua_idle_sleep() takes care of that */
 }
 
 static struct skua_task *find(struct skua_worker *worker)
 {
-    /* First: a task that only yields until its own jobs are done must not keep them waiting. */
-    struct skua_task *task = skua_fork_steal_orphan(worker);
-    /* Visits count too: tasks that wait for a moment, again and again, never use a budget up. */
-    if (task == NULL && (worker->budget < 0 || ++worker->visits % TURNS == 0))
-        task = take_injected(worker, INJECT_BATCH);
+    /*
+     * Whatever there is to do here, a share of what comes from outside: it would wait for ever
+     * behind a computation that always has jobs. Visits count too: tasks that wait for a moment,
+     * again and again, never use a budget up.
+     */
+    bool share = worker->budget < 0 || ++worker->visits % TURNS == 0;
+    struct skua_task *task = share ? take_injected(worker, INJECT_BATCH) : NULL;
+    /* Then: a task that only yields until its own jobs are done must not keep them waiting. */
+    if (task == NULL)
+        task = skua_fork_steal_orphan(worker);
     poll_engine(worker);
-    worker->budget = worker->engine->in_flight != 0 ? TURNS_WITH_OPS : TURNS;
+    worker->budget = skua_gauge_get(&worker->engine->in_flight) != 0 ? TURNS_WITH_OPS : TURNS;
     if (task == NULL)
         task = take_local(worker);
     if (task == NULL)
@@ -611,7 +657,7 @@ static void run_loop(struct skua_worker *worker)
         if (exiting)
             return;
         skua_idle_sleep(worker);
-        skua_worker_timers(worker);
+        skua_worker_timers(worker, worker);
     }
 }
 
@@ -619,8 +665,10 @@ static int worker_init(struct skua_worker *worker)
 {
     skua_runtime *runtime = worker->thread.runtime;
     struct skua_engine_config config = {.entries = runtime->options.ring_entries,
-                                        .cq_entries = runtime->options.cq_entries};
+                                        .cq_entries = runtime->options.cq_entries,
+                                        .shared = runtime->rescue_ns != 0};
     worker->budget = TURNS;
+    worker->spin_penalty = 1;
     worker->random = (worker->index + 1) * UINT64_C(0x9E3779B97F4A7C15);
     int rc = skua_fault_thread_init(&worker->thread.fault);
     if (rc < 0)

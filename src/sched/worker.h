@@ -15,7 +15,7 @@
  *   stack it is on. Both NULL on the base context. A suspended task has both in its own frame and
  *   puts them back when it resumes, on whatever thread that is.
  *   Nothing but the owner touches a worker, except: next (CAS), queue (as its header says), timers
- *   (under timer_lock), cancel_scan, counters (read), engine (wake).
+ *   (under timer_lock), cancel_scan, counters (read), engine (wake; the rest under engine_lock).
  */
 #ifndef SKUA_SRC_WORKER_H
 #define SKUA_SRC_WORKER_H
@@ -80,6 +80,8 @@ struct skua_worker_counters {
     _Atomic uint64_t jobs_stolen;
     _Atomic uint64_t jobs_published;
     _Atomic uint64_t jobs_forced;
+    _Atomic uint64_t rescues;
+    _Atomic uint64_t ops_rescued;
 };
 
 /* Giving unused stacks' memory back, in idle time. */
@@ -106,13 +108,16 @@ struct skua_worker {
     unsigned direct; /* calls io/ may still make without the ring until the loop looks at it */
     unsigned next_streak; /* times in a row the next slot was preferred to the queue */
     uint64_t random;
-    bool alone;     /* the only worker: nobody takes from it; constant */
-    bool searching; /* counted in runtime.idle */
-    bool watched;   /* was the watcher in its last sleep, and has found nothing since */
+    unsigned spin_skip;    /* sleeps before which not to look for long */
+    unsigned spin_penalty; /* the last spin_skip, or 1 */
+    bool alone;            /* the only worker: nobody takes from it; constant */
+    bool searching;        /* counted in runtime.idle */
+    bool watched;          /* was the watcher in its last sleep, and has found nothing since */
     enum skua_trim trim;
     struct skua_task *fork_spare; /* for the next stolen job; see sched/fork.c */
-    uint64_t polled_ns;           /* when the engine was last looked at */
-    struct skua_list ops;         /* in flight on this ring */
+    uint64_t looked_ns;           /* when others were last looked at; see rescue.h */
+    struct skua_list ops;         /* in flight on this ring; guarded by engine_lock */
+    struct skua_list cancelled;   /* those of them that a cancel was asked of; the same */
     unsigned buffers_epoch;       /* of the registered buffers this ring has */
     uint64_t
         next_seen_ns; /* late pass: when next_seen was first seen in a victim's next slot ... */
@@ -128,8 +133,14 @@ struct skua_worker {
     /* shared */
     _Atomic(struct skua_task *) next SKUA_CACHE_ALIGNED; /* put by the owner, taken by CAS */
     _Atomic(struct skua_deque *) fork_deque;             /* thread.deque, for thieves */
-    _Atomic bool service;     /* the monitor asks for a visit to the engine; see monitor.h */
-    _Atomic bool cancel_scan; /* look for cancelled tasks among ops */
+    /*
+     * Around all of the engine but wake(), now() and counters, a sleep in poll() included; taken by
+     * the owner, and tried by rescuers. Not if the worker is alone.
+     */
+    struct skua_spin engine_lock;
+    _Atomic uint64_t polled_ns; /* when the engine was last looked at */
+    _Atomic bool service;       /* the monitor asks for a visit to the engine; see monitor.h */
+    _Atomic bool cancel_scan;   /* look for cancelled tasks among ops */
     struct skua_ops_cancels cancels;
     struct skua_spin timer_lock;
     struct skua_timer_queue timers; /* guarded by timer_lock */
@@ -182,7 +193,19 @@ bool skua_worker_any_work(struct skua_worker *self);
  */
 void skua_worker_service(struct skua_worker *worker);
 
-/* Fires what is due. */
-void skua_worker_timers(struct skua_worker *worker);
+/* Fires what is due of @whose; what becomes ready is queued on @worker, the caller. */
+void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose);
+
+static inline void skua_worker_engine_lock(struct skua_worker *worker)
+{
+    if (!worker->alone)
+        skua_spin_lock(&worker->engine_lock);
+}
+
+static inline void skua_worker_engine_unlock(struct skua_worker *worker)
+{
+    if (!worker->alone)
+        skua_spin_unlock(&worker->engine_lock);
+}
 
 #endif /* SKUA_SRC_WORKER_H */

@@ -271,7 +271,7 @@ static int sim_submit(struct skua_engine *base, skua_op *op)
     *engine->last = entry;
     engine->last = &entry->next;
     skua_op_private(op)->engine = (uint64_t)(uintptr_t)entry;
-    base->in_flight++;
+    skua_gauge_add(&base->in_flight, 1);
     atomic_fetch_add_explicit(&base->submitted_total, 1, memory_order_relaxed);
     return 0;
 }
@@ -308,7 +308,7 @@ static unsigned complete_due(struct sim_engine *engine)
         }
         skua_op *op = entry->op;
         free(entry);
-        engine->base.in_flight--;
+        skua_gauge_add(&engine->base.in_flight, -1);
         count++;
         skua_op_private(op)->complete(op);
     }

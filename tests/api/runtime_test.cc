@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadOptions{"TooManyWorkers", [](skua_options *o) { o->workers = SKUA_WORKERS_MAX + 1; }},
         BadOptions{"Flags", [](skua_options *o) { o->flags = 1; }},
         BadOptions{"FirstReserved", [](skua_options *o) { o->reserved[0] = 1; }},
-        BadOptions{"LastReserved", [](skua_options *o) { o->reserved[7] = 1; }},
+        BadOptions{"LastReserved", [](skua_options *o) { o->reserved[6] = 1; }},
         BadOptions{"RingOfOne", [](skua_options *o) { o->ring_entries = 1; }},
         BadOptions{"RingTooLarge", [](skua_options *o) { o->ring_entries = 32769; }},
         BadOptions{"CqSmallerThanRing",
@@ -246,7 +246,8 @@ TEST_F(RuntimeTest, InfoTellsWhatRuns)
         futures.push_back(submitBody(runtime.get(), body));
     skua_info info;
     ASSERT_EQ(skua_runtime_info(runtime.get(), &info), 0);
-    EXPECT_STREQ(info.engine, "uring");
+    std::string engine = info.engine;
+    EXPECT_TRUE(engine == "uring" || engine == "epoll") << engine; /* see engine_choice_test.cc */
     EXPECT_GT(strlen(info.engine_mode), 0u);
     EXPECT_EQ(info.workers, 3u);
     EXPECT_GE(info.cpus_allowed, 1u);
@@ -307,8 +308,12 @@ TEST_F(RuntimeTest, TheOtherCountersCountToo)
         int ends[2];
         if (pipe(ends) != 0)
             return -errno;
-        EXPECT_EQ(skua_write(ends[1], "x", 1), 1);
+        char byte;
+        auto read = [&]() -> intptr_t { return skua_read(ends[0], &byte, 1); };
+        skua_future *reader = spawnBody(read); /* it waits in the engine */
         EXPECT_EQ(skua_sleep(SKUA_NS_PER_MS), 0);
+        EXPECT_EQ(skua_write(ends[1], "x", 1), 1);
+        EXPECT_EQ(skua_await(reader), 1);
         EXPECT_EQ(skua_await(offloadBody(nullptr, job)), 0);
         EXPECT_EQ(skua_hop(nullptr), 0);
         EXPECT_EQ(skua_hop_back(), 0);

@@ -274,6 +274,27 @@ TEST_F(Shortage, OfRingsIsAResult)
     failEach(FAULT_RING);
 }
 
+/* Some workers on rings and some not would be two runtimes in one: it is all or none. */
+TEST_F(Shortage, OfTheSecondRingPutsAllWorkersOnEpoll)
+{
+    skua_options options = testOptions(2);
+    unsetenv("SKUA_ENGINE");
+    fault_wrap_arm(FAULT_RING, 2, true);
+    skua_runtime *runtime = nullptr;
+    int rc = skua_runtime_start(&runtime, &options);
+    EXPECT_TRUE(fault_wrap_disarm());
+    ASSERT_EQ(rc, 0);
+    skua_info info;
+    EXPECT_EQ(skua_runtime_info(runtime, &info), 0);
+    EXPECT_STREQ(info.engine, "epoll");
+    EXPECT_NE(strstr(info.engine_mode, "(io_uring refused: ENOMEM)"), nullptr) << info.engine_mode;
+    Outcome outcome;
+    EXPECT_EQ(skua_await(skua_submit(runtime, useEverything, &outcome)), 0);
+    EXPECT_EQ(outcome.failed, 0);
+    EXPECT_EQ(outcome.wrong, 0);
+    EXPECT_EQ(skua_runtime_stop(runtime, SKUA_STOP_DRAIN, SKUA_FOREVER), 0);
+}
+
 TEST_F(Shortage, OfDescriptorsIsAResult)
 {
     failEach(FAULT_EVENTFD);

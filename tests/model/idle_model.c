@@ -19,6 +19,8 @@
 #include "model_atomics.h"
 #include "mutants.h"
 
+#include "sched/ops.h"
+#include "sched/rescue.h"
 #include "sched/runtime_impl.h"
 
 #include <string.h>
@@ -73,6 +75,18 @@ uint64_t skua_timer_queue_deadline(const struct skua_timer_queue *queue)
 {
     (void)queue;
     return UINT64_MAX;
+}
+
+uint64_t skua_rescue_interval(skua_runtime *runtime, uint64_t now_ns)
+{
+    (void)runtime;
+    (void)now_ns;
+    return SKUA_WATCH_NS;
+}
+
+void skua_ops_after_poll(struct skua_worker *worker)
+{
+    (void)worker; /* there are no ops here */
 }
 
 bool skua_stack_pool_trim(struct skua_stack_pool *pool, unsigned count)

@@ -4,11 +4,17 @@
 #include "support/engine_shim.h"
 
 #include "engine/engine.h"
+#include "io/op_blocking.h"
 #include "unit/engine/toy_engine.h"
 
 const struct skua_engine_ops *engine_shim_uring(void)
 {
     return &skua_engine_uring;
+}
+
+const struct skua_engine_ops *engine_shim_epoll(void)
+{
+    return &skua_engine_epoll;
 }
 
 const struct skua_engine_ops *engine_shim_toy(void)
@@ -24,6 +30,17 @@ int engine_shim_create(const struct skua_engine_ops *ops, unsigned entries, unsi
     return ops->create(engine, &config);
 }
 
+int engine_shim_create_shared(const struct skua_engine_ops *ops, struct skua_engine **engine)
+{
+    struct skua_engine_config config = {.shared = true};
+    return ops->create(engine, &config);
+}
+
+unsigned engine_shim_rescue(struct skua_engine *engine)
+{
+    return engine->ops->rescue(engine);
+}
+
 void engine_shim_destroy(struct skua_engine *engine)
 {
     engine->ops->destroy(engine);
@@ -36,6 +53,11 @@ int engine_shim_submit(struct skua_engine *engine, skua_op *op, void (*complete)
     private->complete = complete;
     private->waiter = waiter;
     return engine->ops->submit(engine, op);
+}
+
+void engine_shim_perform(skua_op *op)
+{
+    skua_op_perform(op);
 }
 
 void *engine_shim_waiter(skua_op *op)

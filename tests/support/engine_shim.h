@@ -24,15 +24,24 @@ struct engine_counts {
 };
 
 const struct skua_engine_ops *engine_shim_uring(void);
+const struct skua_engine_ops *engine_shim_epoll(void);
 const struct skua_engine_ops *engine_shim_toy(void);
 
 int engine_shim_create(const struct skua_engine_ops *ops, unsigned entries, unsigned cq_entries,
                        unsigned mode_skip, struct skua_engine **engine);
+/* One that others may rescue, which then is not NULL in its ops. */
+int engine_shim_create_shared(const struct skua_engine_ops *ops, struct skua_engine **engine);
+unsigned engine_shim_rescue(struct skua_engine *engine);
+
 void engine_shim_destroy(struct skua_engine *engine);
 
 /* Sets complete and waiter, then submits. */
 int engine_shim_submit(struct skua_engine *engine, skua_op *op, void (*complete)(skua_op *op),
                        void *waiter);
+
+/* As the caller's blocking executor does what submit() declined. */
+void engine_shim_perform(skua_op *op);
+
 void *engine_shim_waiter(skua_op *op);
 void engine_shim_cancel(struct skua_engine *engine, skua_op *op);
 unsigned engine_shim_poll(struct skua_engine *engine, uint64_t deadline_ns);

@@ -405,8 +405,10 @@ TEST_P(EngineConformance, PollsThatDoNotWaitBringInEverything)
 
 TEST_P(EngineConformance, CountersTellWhatHappened)
 {
+    Pipe pipe;
+    char byte;
     Request request;
-    request.op = MakeOp(SKUA_OP_NOP);
+    request.op = MakeRw(SKUA_OP_READ, pipe.in(), &byte, 1);
     engine_counts before = e.Counts();
     ASSERT_EQ(e.Submit(request), 0);
     engine_counts queued = e.Counts();
@@ -414,6 +416,7 @@ TEST_P(EngineConformance, CountersTellWhatHappened)
     EXPECT_EQ(queued.in_flight, 1u);
     EXPECT_EQ(queued.submitted_total, before.submitted_total + 1);
     EXPECT_EQ(queued.completed_total, before.completed_total);
+    pipe.Put('x');
     ASSERT_TRUE(e.PollUntil([&] { return request.completions > 0; }));
     engine_counts after = e.Counts();
     EXPECT_EQ(after.queued, 0u);

@@ -6,6 +6,7 @@
  * support/uring_fault.c.
  */
 #include "unit/engine/engine_conformance.h"
+#include "unit/engine/engine_sockets.h"
 
 #include "support/uring_fault.h"
 
@@ -31,6 +32,11 @@ const EngineParam kEngines[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformance, ::testing::ValuesIn(kEngines),
+                         [](const auto &param) { return std::string(param.param.name); });
+
+/* The toy engine knows nothing of sockets. */
+INSTANTIATE_TEST_SUITE_P(Engines, EngineSockets,
+                         ::testing::ValuesIn(kEngines, kEngines + std::size(kEngines) - 1),
                          [](const auto &param) { return std::string(param.param.name); });
 
 class Uring : public ::testing::Test
