@@ -59,7 +59,8 @@
  *        and on its way back to user mode the owner's kernel does what it has to: no signal, no
  *        handler, no EINTR. Measured: 10 us from the barrier to the completion, 7.8 ms without.
  *        What the rescuer submits belongs to the rescuer's thread as far as the kernel is
- *        concerned; so a thread that rescues must outlive the ring's requests.
+ *        concerned: so a thread that rescues must outlive the ring's requests, and should it
+ *        compute itself when such a request is over, that shows at its next tick.
  *
  * ORDERING
  *   W  wake_state: exchange in uring_wake (release) -> the exchanges in sleep_begin and sleep_end

@@ -346,11 +346,13 @@ TEST_P(Socket, CallsWaitWhateverTheDescriptorSays)
             Address address;
             int listener = listening(AF_INET, SOCK_STREAM | flags, &address);
             ASSERT_GE(listener, 0);
-            std::thread late([=] {
+            std::atomic<bool> looked{false};
+            std::thread late([&] {
                 poll(nullptr, 0, 2);
                 int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
                 Address to = address;
                 EXPECT_EQ(connect(fd, to.get(), to.size), 0);
+                EXPECT_TRUE(pollUntil([&] { return looked.load(); }));
                 poll(nullptr, 0, 2);
                 EXPECT_EQ(write(fd, "x", 1), 1);
                 char block[4096];
@@ -364,6 +366,7 @@ TEST_P(Socket, CallsWaitWhateverTheDescriptorSays)
             EXPECT_EQ((fcntl(server, F_GETFL) & O_NONBLOCK) != 0, flags != 0);
             char byte;
             EXPECT_EQ(skua_recv(server, &byte, 1, MSG_DONTWAIT), -EAGAIN);
+            looked = true;
             EXPECT_EQ(skua_recv(server, &byte, 1, 0), 1);
             std::vector<char> much(size_t{16} << 20);
             EXPECT_EQ(skua_send_all(server, much.data(), much.size()),
