@@ -12,15 +12,21 @@
  * Phases: OPENING, until every connection has had an answer, with few of them waiting for their
  * first one, as more might overrun the server's backlog; WARMING; MEASURING; ENDING, in which
  * nothing is sent and every answer that is due comes. Churn begins with WARMING, and has not more
- * connections than may wait in OPENING.
+ * connections than may wait in OPENING. In an open loop a phase ends with the last message that is
+ * due in it, not with the time.
+ *
+ * In an open loop that shares its CPUs with the server, the client has a real-time priority if it
+ * may: else it would wait for the server's time slices, and tell that as the server's latency.
  */
 #include "load_client.h"
+#include "load_stalls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,7 +36,8 @@
 #define COMPLETIONS (32u * 1024)
 #define OPENING_MAX 64u
 #define ANSWER_DEADLINE_S 20
-#define NOISE_PLACES 4096u /* where a message may begin in the noise; a power of two */
+#define BEHIND_DEADLINE_S 5 /* how long after the last message was due all must be sent */
+#define NOISE_PLACES 4096u  /* where a message may begin in the noise; a power of two */
 #define PLACE_BYTES 8u
 #define WHOLE_MAX 1024u /* longer messages are compared in part, but for every WHOLE_EVERY-th */
 #define WHOLE_EVERY 16u
@@ -43,10 +50,24 @@ enum phase { OPENING, WARMING, MEASURING, ENDING };
 struct connection {
     int fd;
     unsigned number;     /* of messages so far */
-    const char *message; /* the one under way, in the noise */
-    uint64_t sent_ns;    /* when, or when the connection was asked for */
+    const char *message; /* the one under way: in the noise, or in an open loop among client.own */
+    uint64_t sent_ns;    /* when, or when the connection was asked for; in an open loop, when due */
+    bool heavy;          /* in an open loop: the one under way asks for computing */
+    bool counted;        /* in an open loop: it is due in the window */
     size_t received;     /* of the answer */
     char *answer;        /* room for it */
+};
+
+/* The open loop. Message i is due at start_ns + i / rate. */
+struct schedule {
+    uint64_t start_ns;
+    uint64_t sent;    /* messages, so also the number of the next one */
+    uint64_t counted; /* number of the first one in the window */
+    uint64_t total;
+    struct connection **idle; /* a ring of plan->connections: those with no message under way */
+    unsigned idle_first;
+    unsigned idle_count;
+    uint64_t answered_ns; /* when the last light one of the window was answered */
 };
 
 struct client {
@@ -56,6 +77,7 @@ struct client {
     struct io_uring ring;
     struct connection *connections;
     char *answers;
+    char *own; /* in an open loop: room for a message of each connection */
     char *noise;
     uint64_t random;
     enum phase phase;
@@ -65,6 +87,7 @@ struct client {
     uint64_t now;
     uint64_t phase_ns; /* when the phase began */
     uint64_t cpu_ns;   /* of the server when the window began */
+    struct schedule schedule;
 };
 
 /* ---- one request ----------------------------------------------------------------------------- */
@@ -91,6 +114,12 @@ static void send_message(struct client *client, struct connection *connection)
     size_t done = 0;
     uint64_t place = bench_random(&client->random) % NOISE_PLACES;
     connection->message = client->noise + place * PLACE_BYTES;
+    if (client->plan->rate != 0) {
+        char *own = client->own + (size_t)(connection - client->connections) * size;
+        memcpy(own, connection->message, size);
+        load_stalls_put(own, connection->heavy ? client->plan->heavy_us : 0);
+        connection->message = own;
+    }
     connection->number++;
     connection->received = 0;
     while (done < size) {
@@ -141,11 +170,29 @@ static void check_answer(const struct client *client, const struct connection *c
                   client->plan->name, connection->number);
 }
 
+static void on_answer_open(struct client *client, struct connection *connection)
+{
+    struct schedule *schedule = &client->schedule;
+    unsigned count = client->plan->connections;
+    if (connection->counted && connection->heavy) {
+        client->figures->heavy++;
+    } else if (connection->counted) {
+        load_histogram_add(&client->figures->latencies, client->now - connection->sent_ns);
+        schedule->answered_ns = client->now;
+    }
+    schedule->idle[(schedule->idle_first + schedule->idle_count) % count] = connection;
+    schedule->idle_count++;
+}
+
 static void on_answer(struct client *client, struct connection *connection)
 {
     check_answer(client, connection);
     client->waiting--;
     client->now = bench_now();
+    if (client->plan->rate != 0) {
+        on_answer_open(client, connection);
+        return;
+    }
     if (client->phase == MEASURING)
         load_histogram_add(&client->figures->latencies, client->now - connection->sent_ns);
     if (client->plan->churn) {
@@ -193,10 +240,71 @@ static void open_more(struct client *client)
     if (client->waiting > 0 || client->opened < count)
         return;
     begin_phase(client, WARMING);
+    client->schedule.start_ns = client->now;
+    if (client->plan->rate != 0)
+        return;
     for (unsigned i = 0; i < count; i++) {
         client->connections[i].sent_ns = bench_now();
         send_message(client, &client->connections[i]);
     }
+}
+
+/* When message @number is due. */
+static uint64_t due_ns(const struct client *client, uint64_t number)
+{
+    return client->schedule.start_ns + number * UINT64_C(1000000000) / client->plan->rate;
+}
+
+/* Sends the next message of an open loop, which is due. */
+static void send_next(struct client *client)
+{
+    const struct load_plan *plan = client->plan;
+    struct schedule *schedule = &client->schedule;
+    struct connection *connection = schedule->idle[schedule->idle_first];
+    double chance = (double)(bench_random(&client->random) >> 11) * 0x1p-53;
+    schedule->idle_first = (schedule->idle_first + 1) % plan->connections;
+    schedule->idle_count--;
+    connection->heavy = chance < plan->heavy_share;
+    connection->counted = client->phase == MEASURING;
+    connection->sent_ns = due_ns(client, schedule->sent);
+    if (connection->counted)
+        load_histogram_add(&client->figures->lateness, client->now - connection->sent_ns);
+    schedule->sent++;
+    send_message(client, connection);
+}
+
+/* Sends what is due in an open loop; with the last message of a phase the next one begins. */
+static void send_due(struct client *client)
+{
+    struct schedule *schedule = &client->schedule;
+    client->now = bench_now();
+    while (schedule->idle_count > 0 && schedule->sent < schedule->total &&
+           due_ns(client, schedule->sent) <= client->now) {
+        if (schedule->sent == schedule->counted) {
+            begin_phase(client, MEASURING);
+            client->cpu_ns = load_server_cpu_now(client->server);
+        }
+        send_next(client);
+        client->now = bench_now();
+    }
+    uint64_t last_ns = due_ns(client, schedule->total) + BEHIND_DEADLINE_S * UINT64_C(1000000000);
+    if (schedule->sent == schedule->total)
+        begin_phase(client, ENDING);
+    else if (client->now > last_ns)
+        load_fail(client->server->options, "%s: the server is %d s behind %u messages a second",
+                  client->plan->name, BEHIND_DEADLINE_S, client->plan->rate);
+}
+
+/* The window of an open loop ends with the last answer; it is no shorter than it was to be. */
+static void end_open_loop(struct client *client)
+{
+    struct load_figures *figures = client->figures;
+    uint64_t first_ns = due_ns(client, client->schedule.counted);
+    figures->server_cpu_ns = load_server_cpu_now(client->server) - client->cpu_ns;
+    figures->requests = figures->latencies.total;
+    figures->wall_ns = client->plan->window_ns;
+    if (client->schedule.answered_ns > first_ns + figures->wall_ns)
+        figures->wall_ns = client->schedule.answered_ns - first_ns;
 }
 
 /* Goes on to the next phase if it is time. */
@@ -207,6 +315,9 @@ static void look_at_clock(struct client *client)
     uint64_t passed_ns = client->now - client->phase_ns;
     if (client->phase == OPENING) {
         open_more(client);
+    } else if (plan->rate != 0) {
+        if (client->phase != ENDING)
+            send_due(client);
     } else if (client->phase == WARMING && passed_ns >= plan->warmup_ns) {
         begin_phase(client, MEASURING);
         client->cpu_ns = load_server_cpu_now(client->server);
@@ -218,15 +329,31 @@ static void look_at_clock(struct client *client)
     }
 }
 
+/* How long to wait for answers: until the next message is due, if there is a connection for it. */
+static struct __kernel_timespec answers_timeout(const struct client *client, bool *until_due)
+{
+    const struct schedule *schedule = &client->schedule;
+    bool sending = client->phase == WARMING || client->phase == MEASURING;
+    *until_due = client->plan->rate != 0 && sending && schedule->idle_count > 0;
+    if (!*until_due)
+        return (struct __kernel_timespec){.tv_sec = ANSWER_DEADLINE_S};
+    uint64_t next_ns = due_ns(client, schedule->sent);
+    uint64_t now_ns = bench_now();
+    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    return (struct __kernel_timespec){.tv_sec = (long long)(wait_ns / 1000000000),
+                                      .tv_nsec = (long long)(wait_ns % 1000000000)};
+}
+
 static void take_answers(struct client *client)
 {
-    struct __kernel_timespec timeout = {.tv_sec = ANSWER_DEADLINE_S};
+    bool until_due;
+    struct __kernel_timespec timeout = answers_timeout(client, &until_due);
     struct io_uring_cqe *cqe;
     int rc = io_uring_submit_and_wait_timeout(&client->ring, &cqe, 1, &timeout, NULL);
-    if (rc == -ETIME)
+    if (rc == -ETIME && !until_due)
         load_fail(client->server->options, "%s: %u connections without an answer for %d s",
                   client->plan->name, client->waiting, ANSWER_DEADLINE_S);
-    if (rc < 0 && rc != -EINTR)
+    if (rc < 0 && rc != -EINTR && rc != -ETIME)
         bench_fail(client->server->options, "io_uring_submit_and_wait_timeout", rc);
     unsigned head;
     unsigned seen = 0;
@@ -263,6 +390,15 @@ static void *allocate(const struct client *client, size_t size)
     return found;
 }
 
+static void schedule_init(struct client *client)
+{
+    const struct load_plan *plan = client->plan;
+    struct schedule *schedule = &client->schedule;
+    schedule->counted = plan->warmup_ns * plan->rate / 1000000000;
+    schedule->total = schedule->counted + plan->window_ns * plan->rate / 1000000000;
+    schedule->idle = allocate(client, plan->connections * sizeof(struct connection *));
+}
+
 static void client_init(struct client *client)
 {
     size_t size = client->plan->message_bytes;
@@ -270,6 +406,7 @@ static void client_init(struct client *client)
     size_t noise_bytes = NOISE_PLACES * PLACE_BYTES + size;
     client->connections = allocate(client, count * sizeof(*client->connections));
     client->answers = allocate(client, count * size);
+    client->own = client->plan->rate != 0 ? allocate(client, count * size) : NULL;
     client->noise = allocate(client, noise_bytes);
     for (size_t i = 0; i + sizeof(uint64_t) <= noise_bytes; i += sizeof(uint64_t)) {
         uint64_t word = bench_random(&client->random);
@@ -278,6 +415,7 @@ static void client_init(struct client *client)
     for (unsigned i = 0; i < count; i++)
         client->connections[i] =
             (struct connection){.fd = -1, .answer = client->answers + (size_t)i * size};
+    schedule_init(client);
     ring_start(client);
 }
 
@@ -291,9 +429,23 @@ static void client_fini(struct client *client)
             close(connection->fd);
     }
     io_uring_queue_exit(&client->ring);
+    free(client->schedule.idle);
     free(client->connections);
     free(client->answers);
+    free(client->own);
     free(client->noise);
+}
+
+/* Puts this thread before all others that are not real-time, or back among them. */
+static void hurry(const struct client *client, bool on)
+{
+    static bool told;
+    struct sched_param param = {.sched_priority = on ? 1 : 0};
+    if (sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param) == 0 || told)
+        return;
+    fprintf(stderr, "%s: no real-time priority for the client: %s; see late p99\n",
+            client->server->options->bench, strerror(errno));
+    told = true;
 }
 
 void load_client_run(const struct load_server *server, const struct load_plan *plan,
@@ -307,9 +459,15 @@ void load_client_run(const struct load_server *server, const struct load_plan *p
     open_more(&client);
     if (plan->churn)
         begin_phase(&client, WARMING);
+    if (plan->rate != 0 && plan->shared)
+        hurry(&client, true);
     while (client.phase != ENDING || client.waiting > 0) {
         take_answers(&client);
         look_at_clock(&client);
     }
+    if (plan->rate != 0 && plan->shared)
+        hurry(&client, false);
+    if (plan->rate != 0)
+        end_open_loop(&client);
     client_fini(&client);
 }

@@ -3,6 +3,7 @@
  * fast it is.
  *
  *     echo_load [the common command line] [--by NAME] -- PROGRAM [ARGUMENT]...
+ *     echo_load --stalls [--rate N] [the common command line] [--by NAME] -- PROGRAM [ARGUMENT]...
  *
  * Cases: MESSAGE/CONNECTIONS, with messages of 64 bytes and of 16 KiB; and churn/64, in which each
  * message has a connection of its own, 64 of them at a time. --case takes one of them by its whole
@@ -17,19 +18,40 @@
  * rate times cpu is how many CPUs the server has used: much less than its workers, and the client
  * was the slower one. What the kernel does for a server on the client's side of the loopback device
  * is not in its CPU time; it is the same for all.
+ *
+ * With --stalls it makes the workload stalls: what the light requests of a server suffer from heavy
+ * ones, which have it compute (load_stalls.h). An open loop over 1024 connections, over 64 if the
+ * window is shorter than WINDOW_FULL_MS; a server of two workers, unless --workers says else. Every
+ * request has the same chance to be heavy, so heavy ones come as in a Poisson process; they are the
+ * same for every server. Cases:
+ *   mixed/none      20,000 requests a second, none heavy
+ *   mixed/10x1ms    20,000 requests a second, of which 10 compute 1 ms each
+ *   mixed/1%x20ms   2,000 requests a second, of which 1 % compute 20 ms each: 0.4 CPUs. Much more
+ *                   than half a CPU, and a server with a single loop would only tell how long its
+ *                   queue has become.
+ * --rate sets other rates. In the lines rate and p50, p99, p99.9 are those of light requests, from
+ * the time at which each was due; cpu is for each request of either kind, with what they compute;
+ * late p99 is how much later than it was due the client has sent: it is in the latencies, and large
+ * only if the client had to wait for a CPU or for a connection without a message under way.
+ * If there is no CPU for the client, it shares those of the server, and is not bound.
  */
 #include "load_client.h"
+#include "load_stalls.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#define CASES 8
 #define SPARE_DESCRIPTORS 64
+#define RATE_MAX 1000000u
+/* Stalls: in a shorter window fewer connections, so that each still has more than one turn. */
+#define WINDOW_FULL_MS 500u
+#define CONNECTIONS_QUICK 64u
 
-/* Times are filled in by --size. */
-static const struct load_plan plans[CASES] = {
+/* Cases end where there is no name. Times are filled in by --size. */
+static const struct load_plan echo_plans[] = {
     {.name = "64B/1", .message_bytes = 64, .connections = 1},
     {.name = "64B/64", .message_bytes = 64, .connections = 64},
     {.name = "64B/1000", .message_bytes = 64, .connections = 1000},
@@ -38,13 +60,34 @@ static const struct load_plan plans[CASES] = {
     {.name = "16KiB/64", .message_bytes = 16384, .connections = 64},
     {.name = "16KiB/1000", .message_bytes = 16384, .connections = 1000},
     {.name = "churn/64", .message_bytes = 64, .connections = 64, .churn = true},
+    {.name = NULL},
 };
 
+/* A case of stalls; heavy requests are a share of all, or so many a second. */
+static const struct stalls_case {
+    const char *name;
+    unsigned rate;
+    double heavy_share;
+    double heavy_per_s;
+    uint32_t heavy_us;
+} stalls_cases[] = {
+    {.name = "mixed/none", .rate = 20000},
+    {.name = "mixed/10x1ms", .rate = 20000, .heavy_per_s = 10, .heavy_us = 1000},
+    {.name = "mixed/1%x20ms", .rate = 2000, .heavy_share = 0.01, .heavy_us = 20000},
+};
+#define STALLS_CASES (sizeof(stalls_cases) / sizeof(*stalls_cases))
+
 static struct load_server_config config;
+static struct load_plan stalls_plans[STALLS_CASES + 1];
+static const struct load_plan *plans = echo_plans;
+static bool shared; /* client and server have the same CPUs */
 
 /* ---- what is there --------------------------------------------------------------------------- */
 
-/* Chooses CPUs for the server, and binds this program to another. False if there are too few. */
+/*
+ * Chooses CPUs for the server, and binds this program to another. False if there are too few. With
+ * --stalls as many as the server's workers are enough.
+ */
 static bool share_cpus(const struct bench_options *options)
 {
     cpu_set_t allowed;
@@ -61,7 +104,8 @@ static bool share_cpus(const struct bench_options *options)
         CPU_SET(cpu, taker);
         found++;
     }
-    return found > options->workers && sched_setaffinity(0, sizeof(own), &own) == 0;
+    shared = config.stalls && found == options->workers;
+    return shared || (found > options->workers && sched_setaffinity(0, sizeof(own), &own) == 0);
 }
 
 /* Allows as many descriptors as can be had, also to the servers. Returns how many. */
@@ -81,7 +125,7 @@ static rlim_t raise_descriptors(const struct bench_options *options)
 /* True if --case asks for it: by its whole name if that is one, as "64B/1" is in "64B/1000" too. */
 static bool wants(const struct bench_options *options, const char *name)
 {
-    for (unsigned i = 0; options->only != NULL && i < CASES; i++) {
+    for (unsigned i = 0; options->only != NULL && plans[i].name != NULL; i++) {
         if (strcmp(options->only, plans[i].name) == 0)
             return strcmp(options->only, name) == 0;
     }
@@ -96,12 +140,13 @@ static void report(const struct bench_options *options, const struct load_plan *
         double share;
     } quantiles[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}};
     double requests = (double)figures->requests;
+    double all = requests + (double)figures->heavy;
     double cpu_ns = (double)figures->server_cpu_ns;
     double wall_ns = (double)figures->wall_ns;
     bench_report(
         options,
         (struct bench_label){plan->name, "cpu", plan->churn ? "ns/connection" : "ns/request"},
-        cpu_ns / requests);
+        cpu_ns / all);
     bench_report(
         options,
         (struct bench_label){plan->name, "rate", plan->churn ? "connections/s" : "requests/s"},
@@ -110,6 +155,9 @@ static void report(const struct bench_options *options, const struct load_plan *
         double ns = load_histogram_quantile(&figures->latencies, quantiles[i].share);
         bench_report(options, (struct bench_label){plan->name, quantiles[i].name, "us"}, ns / 1e3);
     }
+    if (plan->rate != 0)
+        bench_report(options, (struct bench_label){plan->name, "late p99", "us"},
+                     load_histogram_quantile(&figures->lateness, 0.99) / 1e3);
 }
 
 static void run_case(struct bench_options *options, struct load_plan plan)
@@ -134,7 +182,7 @@ static void run_case(struct bench_options *options, struct load_plan plan)
 static void run_once(struct bench_options *options)
 {
     rlim_t descriptors = raise_descriptors(options);
-    for (unsigned i = 0; i < CASES; i++) {
+    for (unsigned i = 0; plans[i].name != NULL; i++) {
         if (!wants(options, plans[i].name))
             continue;
         if (plans[i].connections + SPARE_DESCRIPTORS > descriptors)
@@ -146,8 +194,17 @@ static void run_once(struct bench_options *options)
 
 /* ---- the command line ------------------------------------------------------------------------ */
 
-/* Takes "--by NAME" and "-- PROGRAM..." out of it. Returns how many words are left. */
-static int take_own_arguments(struct bench_options *options, int argc, char **argv)
+static unsigned take_rate(const struct bench_options *options, const char *text)
+{
+    char *end;
+    unsigned long rate = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || rate == 0 || rate > RATE_MAX)
+        load_fail(options, "--rate is a number up to %u", RATE_MAX);
+    return (unsigned)rate;
+}
+
+/* Takes what is not of the common command line out of it. Returns how many words are left. */
+static int take_own_arguments(struct bench_options *options, unsigned *rate, int argc, char **argv)
 {
     int kept = 1;
     for (int i = 1; i < argc; i++) {
@@ -158,6 +215,10 @@ static int take_own_arguments(struct bench_options *options, int argc, char **ar
         }
         if (strcmp(argv[i], "--by") == 0 && i + 1 < argc)
             options->by = argv[++i];
+        else if (strcmp(argv[i], "--rate") == 0 && i + 1 < argc)
+            *rate = take_rate(options, argv[++i]);
+        else if (strcmp(argv[i], "--stalls") == 0)
+            config.stalls = true;
         else
             argv[kept++] = argv[i];
     }
@@ -166,19 +227,50 @@ static int take_own_arguments(struct bench_options *options, int argc, char **ar
     return kept;
 }
 
+/* Makes the cases of stalls; @rate is that of all, or 0. */
+static void plan_stalls(const struct bench_options *options, unsigned rate)
+{
+    for (unsigned i = 0; i < STALLS_CASES; i++) {
+        const struct stalls_case *made = &stalls_cases[i];
+        struct load_plan *plan = &stalls_plans[i];
+        *plan = (struct load_plan){.name = made->name,
+                                   .message_bytes = LOAD_STALLS_MESSAGE_BYTES,
+                                   .connections = 1024,
+                                   .rate = rate != 0 ? rate : made->rate,
+                                   .heavy_share = made->heavy_share,
+                                   .heavy_us = made->heavy_us,
+                                   .shared = shared || !config.bound};
+        if (made->heavy_per_s > 0)
+            plan->heavy_share = made->heavy_per_s / plan->rate;
+        if (options->size < WINDOW_FULL_MS)
+            plan->connections = CONNECTIONS_QUICK;
+    }
+    plans = stalls_plans;
+}
+
 int main(int argc, char **argv)
 {
+    unsigned rate = 0;
     struct bench_options options = {
         .bench = "echo", .by = "server", .workers = 1, .runs = 7, .warmups = 0, .size = 2000};
-    int kept = take_own_arguments(&options, argc, argv);
+    int kept = take_own_arguments(&options, &rate, argc, argv);
+    if (config.stalls) {
+        options.bench = "stalls";
+        options.workers = 2;
+    }
     bench_parse(&options, kept, argv);
     if (config.word_count == 0)
         load_fail(&options, "no server: write -- and its command at the end");
     config.options = &options;
     config.bound = share_cpus(&options);
     if (!config.bound)
-        fprintf(stderr, "echo: too few CPUs for %u worker(s) and the client: nothing is bound\n",
+        fprintf(stderr, "%s: too few CPUs for %u worker(s) and the client: nothing is bound\n",
+                options.bench, options.workers);
+    if (shared)
+        fprintf(stderr, "stalls: the client has no CPU of its own: it shares the server's %u\n",
                 options.workers);
+    if (config.stalls)
+        plan_stalls(&options, rate);
     bench_repeat(&options, run_once);
     return 0;
 }

@@ -33,7 +33,7 @@ _Noreturn void load_fail(const struct bench_options *options, const char *format
 /* In the child: becomes the server, which ends when this program does. */
 static _Noreturn void become(const struct load_server_config *config, int output, pid_t parent)
 {
-    char *words[LOAD_WORDS_MAX + 5];
+    char *words[LOAD_WORDS_MAX + 6];
     char workers[16];
     unsigned count = config->word_count;
     memcpy(words, config->words, count * sizeof(*words));
@@ -42,6 +42,8 @@ static _Noreturn void become(const struct load_server_config *config, int output
     words[count++] = (char *)"0";
     words[count++] = (char *)"--workers";
     words[count++] = workers;
+    if (config->stalls)
+        words[count++] = (char *)"--stalls";
     words[count] = NULL;
     bool ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
                  dup2(output, STDOUT_FILENO) >= 0;

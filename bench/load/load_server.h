@@ -18,9 +18,10 @@
 /* How to start a server. */
 struct load_server_config {
     const struct bench_options *options;
-    char **words; /* program and arguments; --port and --workers come after them */
+    char **words; /* program and arguments; --port, --workers, --stalls come after them */
     unsigned word_count;
-    bool bound; /* to @cpus */
+    bool stalls; /* it is to compute, see load_stalls.h */
+    bool bound;  /* to @cpus */
     cpu_set_t cpus;
 };
 

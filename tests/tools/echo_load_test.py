@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of bench/load, the client of the echo benchmark, with servers that are right and wrong.
+"""Tests of bench/load, the client of echo and stalls, with servers that are right and wrong.
 
 Usage: echo_load_test.py [unittest options]
 
@@ -11,9 +11,11 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,6 +24,11 @@ DEADLINE_S = 60
 WINDOW_MS = 300
 SOURCES = ["load/load_main.c", "load/load_client.c", "load/load_server.c", "common/bench.c"]
 METRICS = ["cpu", "rate", "p50", "p99", "p99.9"]
+RATE = 1000  # of messages a second for the servers in Python
+# Begins what such a server does with a message of stalls: writes down how long it is to compute.
+STALLS = """us = int.from_bytes(data[:4], "little")
+            print(us, file=open(FILE, "a"))
+            """
 FOLDER = None  # where the programs are
 # Prints the quantiles of 1 ... 1,000,000 and of a large number.
 QUANTILES = """
@@ -185,6 +192,121 @@ class Load(unittest.TestCase):
         for value in found[99:]:
             self.assertAlmostEqual(value / 2**62, 1, delta=0.01)
 
+    # ---- heavy requests --------------------------------------------------------------------------
+
+    def stalls(self, body, case, status=0):
+        """({metric: median}, the microseconds of all messages) with a server that does @body."""
+        path = self.path("stalls")
+        if os.path.exists(path):
+            os.unlink(path)
+        lines = self.load(self.server(STALLS.replace("FILE", repr(path)) + body), "--stalls",
+                          "--rate", str(RATE), "--case", case, status=status)
+        if status != 0:
+            return lines
+        self.assertEqual({(line["bench"], line["case"], line["workers"]) for line in lines},
+                         {("stalls", case, 2)})
+        with open(path, encoding="ascii") as file:
+            return ({line["metric"]: line["median"] for line in lines},
+                    [int(text) for text in file])
+
+    def test_messages_say_how_long_to_compute(self):
+        figures, none = self.stalls("pass", "mixed/none")
+        self.assertEqual(list(figures), [*METRICS, "late p99"])
+        self.assertEqual(set(none), {0})
+        self.assertLessEqual(figures["rate"], RATE * 1.001)
+        # In the window and the quarter before it, after one on each of the 64 connections.
+        self.assertEqual(len(none), 64 + WINDOW_MS * RATE * 5 // 4 // 1000)
+        few = self.stalls("pass", "mixed/10x1ms")[1]
+        self.assertEqual(set(few), {0, 1000})
+        self.assertLess(few.count(1000), 20)  # ten a second
+        self.assertEqual(set(self.stalls("pass", "mixed/1%x20ms")[1]), {0, 20000})
+        # Everybody has the same.
+        self.assertEqual(self.stalls("pass", "mixed/10x1ms")[1].count(1000), few.count(1000))
+
+    def test_only_light_requests_are_reported(self):
+        figures, asked = self.stalls("if us: await asyncio.sleep(3)", "mixed/1%x20ms")
+        self.assertIn(20000, asked[-WINDOW_MS * RATE // 1000:])
+        self.assertLess(figures["p99.9"], 3e6)
+        self.assertLess(figures["rate"], RATE)  # the heavy ones of the window are missing in it
+
+    def test_a_server_that_stands_still_is_charged_with_all_that_was_due(self):
+        # From before the window's first message until most of them are due. There are 64
+        # connections: a client that counts from sending would see 64 slow ones, of 300.
+        figures = self.stalls("if count == 64 + 70: time.sleep(0.25)", "mixed/none")[0]
+        self.assertGreaterEqual(figures["p50"], 5e4)
+        # They were late as there was no connection for them.
+        self.assertGreaterEqual(figures["late p99"], 5e4)
+
+    def test_a_server_that_is_too_slow_is_told(self):
+        self.assertIn("the server is 5 s behind 1000 messages a second",
+                      self.stalls("time.sleep(0.05)", "mixed/none", status=1))
+
+    def test_a_server_of_stalls_is_told_so_and_has_two_workers(self):
+        text = (f"import os, sys\nopen({self.path('argv')!r}, 'w').write("
+                f"str(len(os.sched_getaffinity(0))) + ' ' + str(sys.argv[1:]))\n")
+        self.load(self.server(text=text + SERVER), "--stalls", "--rate", str(RATE), "--case",
+                  "mixed/none")
+        cpus = min(2, len(os.sched_getaffinity(0)))
+        with open(self.path("argv"), encoding="ascii") as file:
+            self.assertEqual(file.read(),
+                             f"{cpus} ['--port', '0', '--workers', '2', '--stalls']")
+
+    def test_a_wrong_byte_is_found_in_an_open_loop(self):
+        body = "data = data[:-1] + bytes([data[-1] ^ 1]) if count == 100 else data"
+        self.assertIn("mixed/none: wrong bytes", self.stalls(body, "mixed/none", status=1))
+
+    def time_of_answer(self, command, message):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                address = ("127.0.0.1", int(process.stdout.readline()))
+                with socket.create_connection(address, timeout=DEADLINE_S) as connection:
+                    start = time.monotonic()
+                    connection.sendall(message)
+                    self.assertEqual(connection.recv(1000), message)
+                    return time.monotonic() - start
+            finally:
+                process.kill()
+
+    def test_a_server_in_c_computes_as_long_as_it_is_told(self):
+        path = self.path("echo_raw_epoll")
+        compile_program(path, [os.path.join(BENCH, "peers/raw_epoll/echo_raw_epoll.c")],
+                        "-pthread")
+        heavy = (2_000_000).to_bytes(4, "little") + bytes(60)
+        self.assertGreaterEqual(self.time_of_answer([path, "--stalls"], heavy), 2)
+        self.assertLess(self.time_of_answer([path, "--stalls"], bytes(64)), 2)
+        self.assertLess(self.time_of_answer([path], heavy), 2)
+
+    def test_stalls_bench_runs_skua_with_rescue_and_without_and_the_peers(self):
+        tools = self.path("tools")
+        os.mkdir(tools)
+        for name in ("echo_bench", "echo_them"):
+            with open(os.path.join(tools, name), "w", encoding="ascii") as file:
+                file.write(f"#!{sys.executable}\nimport sys\nprint({name!r}, *sys.argv[1:], "
+                           f"file=open({self.path('argv')!r}, 'a'))\n")
+                file.write(SERVER % "            pass")
+            os.chmod(os.path.join(tools, name), 0o755)
+        os.symlink(os.path.join(FOLDER, "echo_load"), os.path.join(tools, "echo_load"))
+        command = [sys.executable, os.path.join(BENCH, "stalls_bench.py"), "--tools", tools,
+                   "--runs", "1", "--size", str(WINDOW_MS), "--case", "1%x20ms", "--server",
+                   os.path.join(tools, "echo_them")]
+        done = subprocess.run([*command, "--json"], capture_output=True, text=True,
+                              timeout=DEADLINE_S, check=True)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({line["by"] for line in lines}, {"skua", "rescue off", "them"})
+        self.assertEqual({(line["by"], line["metric"]) for line in lines
+                          if not line.get("baseline")},
+                         {(by, what) for by in ("skua", "them")
+                          for what in ("cpu", "p50", "p99", "p99.9")})
+        with open(self.path("argv"), encoding="ascii") as file:
+            self.assertEqual([line.partition("--port")[0].split() for line in file],
+                             [["echo_bench"], ["echo_bench", "--rescue-us", "-1"], ["echo_them"]])
+        table = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S,
+                               check=True).stdout.splitlines()
+        self.assertEqual([line.split()[0] for line in table], ["case"] + ["mixed/1%x20ms"] * 3)
+        os.unlink(os.path.join(tools, "echo_bench"))
+        self.assertEqual(subprocess.run(command, stderr=subprocess.DEVNULL, timeout=DEADLINE_S,
+                                        check=False).returncode, 1)
+
     # ---- what goes wrong -------------------------------------------------------------------------
 
     def test_a_wrong_byte_is_found(self):
@@ -253,6 +375,9 @@ class Load(unittest.TestCase):
 
     def test_usage(self):
         self.assertIn("no server", self.load([], status=1))
+        for rate in ("0", "x", "1000001"):
+            self.assertIn("--rate is a number",
+                          self.load(["true"], "--stalls", "--rate", rate, status=1))
         self.assertIn("usage: echo_load", self.load(["true"], "--nonsense", status=2))
 
 

@@ -4,11 +4,17 @@
  * All connections of a loop share a buffer: libuv receives and calls back at once, and mostly
  * uv_try_write() has sent everything before the next receive. What it has not is copied for
  * uv_write(), and nothing is received until that is sent.
+ *
+ * With --stalls it is a server of the workload stalls (load/load_stalls.h), and has a single loop
+ * whatever --workers says, as a program on libuv has as a rule.
  */
 #include "common/bench_echo_loops.h"
+#include "load/load_stalls.h"
 
 #include <errno.h>
 #include <uv.h>
+
+static bool stalls; /* constant once main() has read the command line */
 
 struct connection {
     uv_tcp_t tcp;
@@ -69,6 +75,8 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         uv_close((uv_handle_t *)stream, on_close);
         return;
     }
+    if (stalls)
+        load_stalls_compute(buffer->base, (size_t)got);
     uv_buf_t all = uv_buf_init(buffer->base, (unsigned)got);
     int sent = uv_try_write(stream, &all, 1);
     if (sent == UV_EAGAIN)
@@ -109,7 +117,10 @@ static void *serve(void *arg)
 
 int main(int argc, char **argv)
 {
+    stalls = load_stalls_take(&argc, argv);
     struct bench_echo echo = bench_echo_parse("echo_libuv", argc, argv);
+    if (stalls)
+        echo.workers = 1;
     bench_echo_run_loops(&echo, SOCK_NONBLOCK, serve);
     return 0;
 }

@@ -6,8 +6,11 @@
  * second one that would only return EAGAIN is saved; the end of the stream has an event of its own,
  * EPOLLRDHUP. What the kernel does not take at once is kept aside, and nothing is received until it
  * is sent.
+ *
+ * With --stalls it is a server of the workload stalls, see load/load_stalls.h.
  */
 #include "common/bench_echo_loops.h"
+#include "load/load_stalls.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -15,6 +18,8 @@
 #include <unistd.h>
 
 #define EVENTS 512
+
+static bool stalls; /* constant once main() has read the command line */
 
 /* What a connection has still to send. */
 struct rest {
@@ -85,6 +90,8 @@ static bool echo_all(struct connection *connection, char *buffer, bool ended)
             return errno == EAGAIN;
         if (got == 0)
             return false;
+        if (stalls)
+            load_stalls_compute(buffer, (size_t)got);
         ssize_t sent = send_some(connection->fd, buffer, (size_t)got);
         if (sent < 0)
             return false;
@@ -155,6 +162,7 @@ static void *serve(void *arg)
 
 int main(int argc, char **argv)
 {
+    stalls = load_stalls_take(&argc, argv);
     struct bench_echo echo = bench_echo_parse("echo_raw_epoll", argc, argv);
     bench_echo_run_loops(&echo, SOCK_NONBLOCK, serve);
 }
