@@ -8,8 +8,11 @@
 #include "support/run_in_task.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <dirent.h>
+#include <fstream>
 #include <poll.h>
+#include <string>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SKUA_TESTS_SANITIZED 1
@@ -96,7 +99,26 @@ class Runtime
     skua_runtime *runtime_ = nullptr;
 };
 
-/* Entries of /proc/self/task: threads that exist. */
+/*
+ * Whether the kernel is about to take that thread away: pthread_join() returns before it is gone
+ * from /proc. proc(5): the 9th field of stat has PF_EXITING.
+ */
+inline bool isExiting(const char *tid)
+{
+    constexpr unsigned kExiting = 4;
+    char state = '?';
+    unsigned flags = 0;
+    std::ifstream stat(std::string("/proc/self/task/") + tid + "/stat");
+    std::string line;
+    if (!std::getline(stat, line))
+        return true;
+    size_t end = line.rfind(')');
+    return end != std::string::npos &&
+           sscanf(line.c_str() + end + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 &&
+           (flags & kExiting) != 0;
+}
+
+/* Threads that exist. */
 inline int threadCount()
 {
     int count = 0;
@@ -104,7 +126,7 @@ inline int threadCount()
     if (!dir)
         return -1;
     while (const dirent *entry = readdir(dir))
-        count += entry->d_name[0] != '.';
+        count += entry->d_name[0] != '.' && !isExiting(entry->d_name);
     closedir(dir);
     return count;
 }
