@@ -60,7 +60,9 @@ read -ra flags < <(pkg-config --static --cflags --libs skua)
 step "pkg-config, static: build" \
     "$cc" -std=c11 "$consumer/consumer.c" -o "$scratch/pc-static" -static "${flags[@]}"
 step "pkg-config, static: run" timeout 60 "$scratch/pc-static"
-if [[ -x $prefix/bin/skua-sum ]]; then
-    step "the installed skua-sum: run" timeout 60 "$prefix/bin/skua-sum" --help
-fi
+for program in skua-sum skua-httpd skua-proxy; do
+    if [[ -x $prefix/bin/$program ]]; then
+        step "the installed $program: run" timeout 60 "$prefix/bin/$program" --help
+    fi
+done
 echo "install: 4 consumers, no findings"

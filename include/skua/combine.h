@@ -133,9 +133,9 @@ SKUA_API ssize_t skua_race(skua_future *const *futures, size_t count, intptr_t *
  * Units: @timeout_ns is relative; 0 cancels it unless it is done; SKUA_FOREVER never passes.
  * Returns: 0 with the result in *@result (which may be NULL): also one that it came to after the
  *   cancel, whoever's that was, if it is not -ECANCELED; else -ETIMEDOUT, or -ECANCELED if the
- *   caller is cancelled; -EINVAL if @future is NULL; -EDEADLK if a task awaits itself; -ENOMEM if the timer could not be stored (it
- *   was cancelled and awaited); -ECHILD in a forked child. On error *@result is untouched.
- * Source: asyncio.wait_for.
+ *   caller is cancelled; -EINVAL if @future is NULL; -EDEADLK if a task awaits itself; -ENOMEM if
+ *   the timer could not be stored (it was cancelled and awaited); -ECHILD in a forked child. On
+ * error *@result is untouched. Source: asyncio.wait_for.
  */
 SKUA_API int skua_wait_for(skua_future *future, uint64_t timeout_ns, intptr_t *result);
 

@@ -641,9 +641,11 @@ static void epoll_destroy(struct skua_engine *engine)
     skua_assert(e->done_count == 0 && e->waiting == 0 && skua_list_empty(&e->later));
     (void)close(e->epoll_fd);
     (void)close(e->wake_fd);
-    struct skua_list *link;
-    while ((link = skua_list_pop(&e->spares)) != NULL)
+    struct skua_list *next;
+    for (struct skua_list *link = e->spares.next; link != &e->spares; link = next) {
+        next = link->next;
         free(wait_of_link(link));
+    }
     for (unsigned i = 0; i < e->chunk_count; i++)
         free(e->chunks[i]);
     free(e->chunks);

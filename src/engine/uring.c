@@ -7,8 +7,9 @@
  *        kernel has raised no flag. See uring_internal.h for the state and its invariants.
  *
  * WHO    sched/, through engine.h. Everything is the owner's but wake(), now(), describe() and the
- *        counters; a rescuer has it by turns with the owner, under the lock of their user. complete() may call submit() and cancel(), not poll(). Nobody may be inside or
- *        come to wake() when destroy() is called.
+ *        counters; a rescuer has it by turns with the owner, under the lock of their user.
+ *        complete() may call submit() and cancel(), not poll(). Nobody may be inside or come to
+ *        wake() when destroy() is called.
  *
  * IDENTITY  user_data is (address of the op << 16) | generation. Addresses have 48 bits, the lowest
  *        three 0, so bits 16..18 of it are 0; an op elsewhere is declined with -ENOSYS. There is no
@@ -51,9 +52,9 @@
  *        after its sleeper was woken by something else ends the next sleep in the ring early: a
  *        waiting poll() may return 0 for no reason.
  *
- * RESCUE Another thread does poll()'s work while the owner computes. That needs a ring that others may
- *        enter, so neither SINGLE_ISSUER nor DEFER_TASKRUN (config.shared). With COOP_TASKRUN the
- *        kernel leaves completions to the owner's next entry into the kernel, which a computing
+ * RESCUE Another thread does poll()'s work while the owner computes. That needs a ring that others
+ *        may enter, so neither SINGLE_ISSUER nor DEFER_TASKRUN (config.shared). With COOP_TASKRUN
+ *        the kernel leaves completions to the owner's next entry into the kernel, which a computing
  *        owner puts off until the next timer tick (4 ms and more), and says so by
  *        IORING_SQ_TASKRUN. A membarrier(2) interrupts the CPUs that run threads of this process,
  *        and on its way back to user mode the owner's kernel does what it has to: no signal, no

@@ -45,7 +45,7 @@ static unsigned gather(const struct skua_stream_side *side, struct cursor cursor
         segments[count++] =
             (struct iovec){.iov_base = side->data + side->start, .iov_len = skua_stream_held(side)};
     advance(&cursor, 0); /* past empty ones */
-    while (cursor.left > 0 && count < SEGMENTS_MAX) {
+    while (cursor.iov != NULL && cursor.left > 0 && count < SEGMENTS_MAX) {
         size_t size = cursor.iov->iov_len - cursor.offset;
         segments[count++] = (struct iovec){.iov_base = (char *)cursor.iov->iov_base + cursor.offset,
                                            .iov_len = size};

@@ -2,9 +2,9 @@
  * sched/ops.h - I/O requests of tasks on a worker: from the task to the engine and back.
  *
  * The task's frame holds the ops and their batch. The ops are on worker.ops from submit to
- * completion; both happen under the worker's engine_lock, which guards batch and list. The task parks
- * deaf: only the completion of its last op resumes it, since the kernel may write to its buffers
- * until then.
+ * completion; both happen under the worker's engine_lock, which guards batch and list. The task
+ * parks deaf: only the completion of its last op resumes it, since the kernel may write to its
+ * buffers until then.
  *
  * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is
  *        one it leaves the host in that worker's cancels, sets cancel_scan and wakes it. The task

@@ -16,8 +16,8 @@
  *        sleeps there: then there is nothing to rescue. An owner that comes back while somebody
  *        rescues waits for that: for some ten microseconds.
  *
- * ORDER  polled_ns and rescued_ns are advice, relaxed. Everything else is guarded by engine_lock and
- *        timer_lock.
+ * ORDER  polled_ns and rescued_ns are advice, relaxed. Everything else is guarded by engine_lock
+ *        and timer_lock.
  */
 #ifndef SKUA_SRC_RESCUE_H
 #define SKUA_SRC_RESCUE_H

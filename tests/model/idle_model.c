@@ -77,9 +77,9 @@ uint64_t skua_timer_queue_deadline(const struct skua_timer_queue *queue)
     return UINT64_MAX;
 }
 
-uint64_t skua_rescue_interval(skua_runtime *runtime, uint64_t now_ns)
+uint64_t skua_rescue_interval(skua_runtime *whose, uint64_t now_ns)
 {
-    (void)runtime;
+    (void)whose;
     (void)now_ns;
     return SKUA_WATCH_NS;
 }

@@ -1,0 +1,275 @@
+/*
+ * httpd_main.c - start, root task, signals, end.
+ *
+ * The main thread opens what can fail for reasons a user should read about, starts a runtime,
+ * submits the root task and waits on two descriptors: a signalfd and an eventfd that the root task
+ * writes at its end. SIGINT and SIGTERM are blocked before there are other threads.
+ *
+ * The end, in order: a signal cancels the root task; it marks the server as draining, which ends
+ * connections at rest, and stops it, which waits for those that owe an answer, but not for ever;
+ * the log writes its last lines; main stops the runtime.
+ */
+#include "httpd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "httpd_connection.h"
+#include "httpd_listen.h"
+#include "httpd_log.h"
+
+#define EXIT_USAGE 2
+#define LOOK_MS 50
+#define STOP_NS (2 * SKUA_NS_PER_SEC) /* beyond the drain, for what is left then */
+
+struct run {
+    struct httpd httpd;
+    skua_runtime *runtime;
+    skua_server_stats stats;
+    int listeners[HTTPD_LISTEN_MAX];
+    unsigned listener_count;
+    int end_fd; /* eventfd, written when the root task ends */
+    int signal_fd;
+    int signal; /* the one that ended the run, or 0 */
+};
+
+static int print_error(const char *what, int error)
+{
+    char buffer[128];
+    fprintf(stderr, HTTPD_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
+    return EXIT_FAILURE;
+}
+
+/* ---- the root task --------------------------------------------------------------------------- */
+
+/* A connection that fails is its peer's affair; the server counts it. */
+static void ignore_failure(const skua_failure *failure, void *arg)
+{
+    (void)failure;
+    (void)arg;
+}
+
+static intptr_t serve(struct run *run)
+{
+    struct httpd *httpd = &run->httpd;
+    skua_server_options options = {
+        .listeners = run->listeners,
+        .listener_count = run->listener_count,
+        .handle = skua_httpd_serve,
+        .arg = httpd,
+        .connections_max = httpd->options.connections_max,
+    };
+    skua_server *server = NULL;
+    int rc = skua_server_start(&options, &server);
+    if (rc < 0)
+        return rc;
+    while (skua_sleep_until(SKUA_FOREVER) == 0) {
+    }
+    skua_httpd_drain(httpd);
+    (void)skua_server_get_stats(server, &run->stats);
+    (void)skua_server_stop(server, skua_after(httpd->options.drain_ns));
+    return 0;
+}
+
+static intptr_t run_root(void *arg)
+{
+    struct run *run = arg;
+    uint64_t one = 1;
+    skua_future *log = NULL;
+    if (run->httpd.log != NULL)
+        log = skua_spawn(skua_httpd_log_run, run->httpd.log);
+    intptr_t rc = serve(run);
+    if (log != NULL) {
+        skua_shield shield;
+        (void)skua_shield_open(&shield);
+        (void)skua_cancel(log);
+        (void)skua_await(log);
+        (void)skua_shield_close(&shield);
+    }
+    /* Cannot wait or fail: the counter is 0. */
+    (void)!write(run->end_fd, &one, sizeof(one));
+    return rc;
+}
+
+/* ---- before there are threads ---------------------------------------------------------------- */
+
+/* Makes sure that descriptors 0 to 2 are taken, so that no socket gets such a number. */
+static void open_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+static int catch_signals(struct run *run)
+{
+    static const int caught[] = {SIGINT, SIGTERM};
+    struct sigaction action;
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN); /* EPIPE says the same with a result */
+    sigemptyset(&set);
+    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+        if (!sigaction(caught[i], NULL, &action) && action.sa_handler != SIG_IGN)
+            sigaddset(&set, caught[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    run->end_fd = eventfd(0, EFD_CLOEXEC);
+    return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
+}
+
+/* A server needs a descriptor for each connection; the usual soft limit is for other programs. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Root, log and sockets. Returns an exit status; 0 if all is there. */
+static int open_all(struct run *run)
+{
+    struct httpd *httpd = &run->httpd;
+    httpd->root_fd = -1;
+    if (httpd->options.root != NULL) {
+        httpd->root_fd = open(httpd->options.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (httpd->root_fd < 0)
+            return print_error(httpd->options.root, -errno);
+    }
+    if (httpd->options.access_log != NULL) {
+        int rc = skua_httpd_log_open(httpd->options.access_log, &httpd->log);
+        if (rc < 0)
+            return print_error(httpd->options.access_log, rc);
+    }
+    for (unsigned i = 0; i < httpd->options.listen_count; i++) {
+        int fd = skua_httpd_listen(httpd->options.listen[i]);
+        if (fd < 0)
+            return fd == -1 ? EXIT_USAGE : EXIT_FAILURE;
+        run->listeners[run->listener_count++] = fd;
+    }
+    return 0;
+}
+
+static void close_all(struct run *run)
+{
+    for (unsigned i = 0; i < run->listener_count; i++)
+        (void)close(run->listeners[i]);
+    if (run->httpd.root_fd >= 0)
+        (void)close(run->httpd.root_fd);
+    skua_httpd_log_close(run->httpd.log);
+    pthread_mutex_destroy(&run->httpd.lock);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+/* Leaves without waiting for anything. */
+static _Noreturn void leave(const struct run *run)
+{
+    _exit(128 + run->signal);
+}
+
+/* Waits for the end of the root task; a signal cancels it, a second one or a delay ends at once. */
+static void wait_for_end(struct run *run, skua_future *root)
+{
+    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
+    uint64_t deadline_ns = SKUA_FOREVER;
+    struct signalfd_siginfo info;
+    for (;;) {
+        int timeout_ms = -1;
+        if (deadline_ns != SKUA_FOREVER) {
+            if (skua_now() >= deadline_ns)
+                leave(run);
+            timeout_ms = LOOK_MS;
+        }
+        (void)poll(fds, 2, timeout_ms);
+        /* A root task that was cancelled before it began writes nothing. */
+        if (run->signal && skua_future_peek(root, NULL) == 0)
+            return;
+        if (fds[0].revents)
+            return;
+        if (read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+            continue;
+        if (run->signal)
+            leave(run);
+        run->signal = (int)info.ssi_signo;
+        deadline_ns = skua_after(run->httpd.options.drain_ns + STOP_NS);
+        (void)skua_cancel(root);
+    }
+}
+
+/* Tells where it listens, so that a program that starts this one can read it. */
+static void announce(const struct run *run)
+{
+    char name[128];
+    for (unsigned i = 0; i < run->listener_count && !run->httpd.options.quiet; i++) {
+        skua_httpd_listen_name(run->listeners[i], name, sizeof(name));
+        printf("listening on %s\n", name);
+    }
+    (void)fflush(stdout); /* nobody reads it: no reason not to serve */
+}
+
+/* Why the runtime would not start, in the user's words where the error has a likely cause. */
+static int print_start_error(int rc)
+{
+    const char *workers = getenv("SKUA_WORKERS");
+    if (rc == -EINVAL && workers != NULL) {
+        fprintf(stderr,
+                HTTPD_PROGRAM ": cannot start: SKUA_WORKERS is '%s', not a number from 1 to %u\n",
+                workers, SKUA_WORKERS_MAX);
+        return EXIT_FAILURE;
+    }
+    return print_error("cannot start", rc);
+}
+
+static int run_all(struct run *run)
+{
+    skua_options options = {.workers = run->httpd.options.workers, .on_failure = ignore_failure};
+    int rc = skua_runtime_start(&run->runtime, &options);
+    if (rc < 0)
+        return print_start_error(rc);
+    announce(run);
+    skua_future *root = skua_submit(run->runtime, run_root, run);
+    /* Done already: it never started and nothing will be heard of it. */
+    if (skua_future_peek(root, NULL))
+        wait_for_end(run, root);
+    rc = (int)skua_await(root);
+    rc = rc == -ECANCELED ? 0 : rc; /* the signal came before it began */
+    if (skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(STOP_NS)) < 0)
+        leave(run);
+    if (rc < 0)
+        return print_error("cannot serve", rc);
+    /* relaxed: the tasks that counted have ended */
+    uint64_t requests = atomic_load_explicit(&run->httpd.requests, memory_order_relaxed);
+    if (!run->httpd.options.quiet)
+        fprintf(stderr, HTTPD_PROGRAM ": answered %llu requests on %llu connections\n",
+                (unsigned long long)requests, (unsigned long long)run->stats.accepted);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct run run;
+    open_standard_streams();
+    enum httpd_parse parse = skua_httpd_options_parse(argc, argv, &run.httpd.options);
+    if (parse != HTTPD_PARSE_RUN)
+        return parse == HTTPD_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
+    pthread_mutex_init(&run.httpd.lock, NULL);
+    raise_descriptor_limit();
+    int status = open_all(&run);
+    if (status == 0 && catch_signals(&run) < 0)
+        status = print_error("cannot start", -EMFILE);
+    if (status == 0)
+        status = run_all(&run);
+    close_all(&run);
+    return status;
+}

@@ -1,0 +1,218 @@
+/*
+ * httpd_options.c - the command line. Called once, by main, before there are threads.
+ */
+#include "httpd.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECONDS_MAX 1000000.0
+
+enum {
+    OPTION_WORKERS = 256,
+    OPTION_MAX_CONNECTIONS,
+    OPTION_MAX_HEADER,
+    OPTION_MAX_BODY,
+    OPTION_MAX_CPU,
+    OPTION_HEADER_TIMEOUT,
+    OPTION_BODY_TIMEOUT,
+    OPTION_IDLE_TIMEOUT,
+    OPTION_WRITE_TIMEOUT,
+    OPTION_DRAIN,
+    OPTION_ACCESS_LOG,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+static const struct option long_options[] = {
+    {"listen", required_argument, NULL, 'l'},
+    {"root", required_argument, NULL, 'r'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"max-connections", required_argument, NULL, OPTION_MAX_CONNECTIONS},
+    {"max-header", required_argument, NULL, OPTION_MAX_HEADER},
+    {"max-body", required_argument, NULL, OPTION_MAX_BODY},
+    {"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
+    {"header-timeout", required_argument, NULL, OPTION_HEADER_TIMEOUT},
+    {"body-timeout", required_argument, NULL, OPTION_BODY_TIMEOUT},
+    {"idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT},
+    {"write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT},
+    {"drain", required_argument, NULL, OPTION_DRAIN},
+    {"access-log", required_argument, NULL, OPTION_ACCESS_LOG},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static const char help_text[] =
+    "Usage: " HTTPD_PROGRAM " [OPTION]...\n"
+    "Serve files, and a few answers for benchmarks, over HTTP/1.1 on all processors.\n"
+    "\n"
+    "  -l, --listen=[HOST]:PORT  listen there; may be given several times; port 0 takes a\n"
+    "                              free one; HOST is 127.0.0.1 if empty; [::1]:80 is IPv6\n"
+    "                              (default 127.0.0.1:8080)\n"
+    "  -r, --root=DIR            serve the files below DIR (default: none); with index.html,\n"
+    "                              NAME.gz in the place of NAME for clients that take gzip,\n"
+    "                              ranges and conditions; links that leave DIR are refused\n"
+    "      --workers=N           worker threads (default: one for each processor)\n"
+    "      --max-connections=N   others wait in the backlog (default 100000)\n"
+    "      --max-header=BYTES    of a request, up to 65536 (default 16384)\n"
+    "      --max-body=BYTES      of a request (default 1048576)\n"
+    "      --max-cpu=MS          the most that /cpu computes (default 1000)\n"
+    "      --header-timeout=S    seconds for the header of a request (default 10)\n"
+    "      --body-timeout=S      seconds for its body (default 60)\n"
+    "      --idle-timeout=S      seconds between requests (default 60)\n"
+    "      --write-timeout=S     seconds for up to 256 KiB of an answer (default 60)\n"
+    "      --drain=S             seconds for requests in flight at the end (default 5)\n"
+    "      --access-log=FILE     append a line for each request; - is standard output\n"
+    "  -q, --quiet               do not print where it listens, nor what it has done\n"
+    "      --help                display this help and exit\n"
+    "      --version             output version information and exit\n"
+    "\n"
+    "Other paths: /plaintext, /json, /cpu?ms=N (computes), /echo (returns what is posted).\n"
+    "SIGINT and SIGTERM end it when the requests in flight are answered; a second one at once.\n"
+    "\n"
+    "Exit status: 0 after such an end, 1 if it cannot start, 2 for a wrong command line.\n";
+
+/* One line says what is wrong. */
+static enum httpd_parse complain(const char *what, const char *text)
+{
+    fprintf(stderr, HTTPD_PROGRAM ": %s '%s'; try --help\n", what, text);
+    return HTTPD_PARSE_EXIT_ERROR;
+}
+
+static enum httpd_parse show_text(const char *text)
+{
+    if (fputs(text, stdout) == EOF || fflush(stdout)) {
+        fputs(HTTPD_PROGRAM ": write error\n", stderr);
+        return HTTPD_PARSE_EXIT_ERROR;
+    }
+    return HTTPD_PARSE_EXIT_OK;
+}
+
+static enum httpd_parse parse_count(const char *text, unsigned long min, unsigned long max,
+                                    unsigned long *count)
+{
+    char *end;
+    errno = 0;
+    *count = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || *count < min || *count > max)
+        return complain("not a number in the range allowed:", text);
+    return HTTPD_PARSE_RUN;
+}
+
+static enum httpd_parse parse_unsigned(const char *text, unsigned long min, unsigned long max,
+                                       unsigned *number)
+{
+    unsigned long count = 0;
+    enum httpd_parse parse = parse_count(text, min, max, &count);
+    if (parse == HTTPD_PARSE_RUN)
+        *number = (unsigned)count;
+    return parse;
+}
+
+static enum httpd_parse parse_seconds(const char *text, double min, uint64_t *duration_ns)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end || !isfinite(seconds) || seconds < min || seconds > SECONDS_MAX)
+        return complain("not a number of seconds:", text);
+    *duration_ns = (uint64_t)(seconds * 1e9);
+    return HTTPD_PARSE_RUN;
+}
+
+static enum httpd_parse add_listen(const char *text, struct httpd_options *options)
+{
+    if (options->listen_count == HTTPD_LISTEN_MAX)
+        return complain("too many addresses to listen at:", text);
+    options->listen[options->listen_count++] = text;
+    return HTTPD_PARSE_RUN;
+}
+
+static enum httpd_parse parse_limit(int option, const char *text, struct httpd_options *options)
+{
+    switch (option) {
+    case OPTION_WORKERS:
+        return parse_unsigned(text, 1, SKUA_WORKERS_MAX, &options->workers);
+    case OPTION_MAX_CONNECTIONS:
+        return parse_unsigned(text, 1, 1000000, &options->connections_max);
+    case OPTION_MAX_HEADER:
+        return parse_count(text, 128, 65536, &options->header_bytes_max);
+    case OPTION_MAX_BODY:
+        return parse_count(text, 0, 1ul << 40, &options->body_bytes_max);
+    case OPTION_MAX_CPU:
+        return parse_unsigned(text, 0, 100000, &options->cpu_ms_max);
+    case OPTION_HEADER_TIMEOUT:
+        return parse_seconds(text, 0.001, &options->header_timeout_ns);
+    case OPTION_BODY_TIMEOUT:
+        return parse_seconds(text, 0.001, &options->body_timeout_ns);
+    case OPTION_IDLE_TIMEOUT:
+        return parse_seconds(text, 0.001, &options->idle_timeout_ns);
+    case OPTION_WRITE_TIMEOUT:
+        return parse_seconds(text, 0.001, &options->write_timeout_ns);
+    default:
+        return parse_seconds(text, 0, &options->drain_ns);
+    }
+}
+
+static enum httpd_parse parse_option(int option, const char *text, struct httpd_options *options)
+{
+    switch (option) {
+    case 'l':
+        return add_listen(text, options);
+    case 'r':
+        options->root = text;
+        return HTTPD_PARSE_RUN;
+    case 'q':
+        options->quiet = true;
+        return HTTPD_PARSE_RUN;
+    case OPTION_ACCESS_LOG:
+        options->access_log = text;
+        return HTTPD_PARSE_RUN;
+    case OPTION_HELP:
+        return show_text(help_text);
+    case OPTION_VERSION:
+        return show_text(HTTPD_PROGRAM " (skua) " SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." //
+                         SKUA_STRINGIFY(SKUA_VERSION_MINOR) "."                          //
+                         SKUA_STRINGIFY(SKUA_VERSION_PATCH) "\n");
+    default:
+        return parse_limit(option, text, options);
+    }
+}
+
+enum httpd_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_options *options)
+{
+    *options = (struct httpd_options){
+        .connections_max = 100000,
+        .cpu_ms_max = 1000,
+        .header_bytes_max = 16384,
+        .body_bytes_max = 1048576,
+        .header_timeout_ns = 10 * SKUA_NS_PER_SEC,
+        .body_timeout_ns = 60 * SKUA_NS_PER_SEC,
+        .idle_timeout_ns = 60 * SKUA_NS_PER_SEC,
+        .write_timeout_ns = 60 * SKUA_NS_PER_SEC,
+        .drain_ns = 5 * SKUA_NS_PER_SEC,
+    };
+    opterr = 0;
+    for (;;) {
+        int option = getopt_long(argc, argv, ":l:r:q", long_options, NULL);
+        if (option == -1)
+            break;
+        if (option == '?')
+            return complain("unknown option or one without argument:", argv[optind - 1]);
+        if (option == ':')
+            return complain("an argument is missing after", argv[optind - 1]);
+        enum httpd_parse parse = parse_option(option, optarg, options);
+        if (parse != HTTPD_PARSE_RUN)
+            return parse;
+    }
+    if (optind < argc)
+        return complain("unexpected argument", argv[optind]);
+    if (options->listen_count == 0)
+        (void)add_listen("127.0.0.1:8080", options);
+    return HTTPD_PARSE_RUN;
+}

@@ -1,0 +1,393 @@
+/*
+ * proxy_main.c - start, root task, signals, end.
+ *
+ * The main thread opens what can fail for reasons a user should read about, starts a runtime,
+ * submits the root task and waits on two descriptors: a signalfd and an eventfd that the root task
+ * writes at its end. The signals are blocked before there are other threads.
+ *
+ * The end, in order: a signal cancels the root task, which shuts the listening sockets, so that
+ * whoever connects is refused at once, and stops the server, which waits for the connections, but
+ * not for ever; then it ends the checks and the reaper, and last the logs; main stops the runtime.
+ */
+#include "proxy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "proxy_address.h"
+#include "proxy_backends.h"
+#include "proxy_check.h"
+#include "proxy_connection.h"
+#include "proxy_log.h"
+
+#define EXIT_USAGE 2
+#define LOOK_MS 100                     /* after a signal main looks at the root task this often */
+#define STOP_NS (3 * SKUA_NS_PER_SEC)   /* beyond the drain, for what is left then */
+#define STACK_BYTES ((size_t)32 * 1024) /* of every task: none calls deep */
+
+struct run {
+    struct proxy proxy;
+    skua_runtime *runtime;
+    pthread_mutex_t server_lock;
+    skua_server *server; /* guarded by server_lock; NULL when there is none to be asked */
+    skua_server_stats stats;
+    int64_t cut; /* connections that the drain did not wait for */
+    int listeners[PROXY_LISTEN_MAX];
+    unsigned listener_count;
+    struct proxy_check checks[PROXY_BACKENDS_MAX];
+    int end_fd; /* eventfd, written when the root task ends */
+    int signal_fd;
+    int signal; /* the one that ended the run, or 0 */
+};
+
+static int print_error(const char *what, int error)
+{
+    char buffer[128];
+    fprintf(stderr, PROXY_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
+    return EXIT_FAILURE;
+}
+
+/* ---- the root task --------------------------------------------------------------------------- */
+
+static void publish_server(struct run *run, skua_server *server)
+{
+    pthread_mutex_lock(&run->server_lock);
+    if (server == NULL)
+        (void)skua_server_get_stats(run->server, &run->stats);
+    run->server = server;
+    pthread_mutex_unlock(&run->server_lock);
+}
+
+static intptr_t serve(struct run *run)
+{
+    const struct proxy_options *options = &run->proxy.options;
+    skua_server_options server_options = {
+        .listeners = run->listeners,
+        .listener_count = run->listener_count,
+        .handle = skua_proxy_serve,
+        .arg = &run->proxy,
+        .connections_max = options->connections_max,
+        .name = "connection",
+    };
+    skua_server *server = NULL;
+    int rc = skua_server_start(&server_options, &server);
+    if (rc < 0)
+        return rc;
+    publish_server(run, server);
+    while (skua_sleep_until(SKUA_FOREVER) == 0) {
+    }
+    for (unsigned i = 0; i < run->listener_count; i++)
+        skua_proxy_unlisten(run->listeners[i]);
+    publish_server(run, NULL);
+    run->cut = skua_server_stop(server, skua_after(options->drain_ns));
+    return 0;
+}
+
+/* The server, and in a scope what it needs beside it. */
+static intptr_t serve_with_helpers(struct run *run)
+{
+    struct proxy *proxy = &run->proxy;
+    skua_scope scope;
+    int rc = skua_scope_open(&scope, &(skua_scope_options){.name = "helpers"});
+    if (rc < 0)
+        return rc;
+    rc = skua_scope_spawn(&scope, skua_proxy_reap, proxy, NULL);
+    for (unsigned i = 0; i < proxy->options.backend_count && rc == 0; i++) {
+        run->checks[i] = (struct proxy_check){
+            .proxy = proxy,
+            .backend = skua_proxy_backend_at(proxy->backends, i),
+        };
+        if (proxy->options.check_interval_ns != 0)
+            rc = skua_scope_spawn(&scope, skua_proxy_check, &run->checks[i], NULL);
+    }
+    intptr_t result = rc == 0 ? serve(run) : rc;
+    (void)skua_scope_cancel(&scope);
+    (void)skua_scope_close(&scope);
+    return result;
+}
+
+static void end_log(skua_future *writer)
+{
+    if (writer == NULL)
+        return;
+    (void)skua_cancel(writer);
+    (void)skua_await(writer);
+}
+
+static intptr_t run_root(void *arg)
+{
+    struct run *run = arg;
+    struct proxy *proxy = &run->proxy;
+    uint64_t one = 1;
+    skua_shield shield;
+    skua_future *notices = NULL, *access_log = NULL;
+    if (proxy->notices != NULL)
+        notices = skua_spawn(skua_proxy_log_run, proxy->notices);
+    if (proxy->access_log != NULL)
+        access_log = skua_spawn(skua_proxy_log_run, proxy->access_log);
+    intptr_t rc = serve_with_helpers(run);
+    (void)skua_shield_open(&shield);
+    end_log(access_log);
+    end_log(notices);
+    (void)skua_shield_close(&shield);
+    /* Cannot wait or fail: the counter is 0. */
+    (void)!write(run->end_fd, &one, sizeof(one));
+    return rc;
+}
+
+/* ---- before there are threads ---------------------------------------------------------------- */
+
+/* Makes sure that descriptors 0 to 2 are taken, so that no socket gets such a number. */
+static void open_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+static int catch_signals(struct run *run)
+{
+    static const int caught[] = {SIGINT, SIGTERM};
+    struct sigaction action;
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN); /* EPIPE says the same with a result */
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+        if (!sigaction(caught[i], NULL, &action) && action.sa_handler != SIG_IGN)
+            sigaddset(&set, caught[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    run->end_fd = eventfd(0, EFD_CLOEXEC);
+    return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
+}
+
+/* A proxy needs two descriptors for each connection; the usual soft limit is for others. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int complain_address(const char *text)
+{
+    fprintf(stderr, PROXY_PROGRAM ": not an address, HOST:PORT: '%s'; try --help\n", text);
+    return EXIT_USAGE;
+}
+
+static int open_listeners(struct run *run)
+{
+    for (unsigned i = 0; i < run->proxy.options.listen_count; i++) {
+        const char *text = run->proxy.options.listen[i];
+        int fd = skua_proxy_listen(text);
+        if (fd == -EINVAL)
+            return complain_address(text);
+        if (fd < 0) {
+            fprintf(stderr, PROXY_PROGRAM ": cannot listen at %s: %s\n", text, strerror(-fd));
+            return EXIT_FAILURE;
+        }
+        run->listeners[run->listener_count++] = fd;
+    }
+    return 0;
+}
+
+/* Backends, logs and sockets. Returns an exit status; 0 if all is there. */
+static int open_all(struct run *run)
+{
+    struct proxy *proxy = &run->proxy;
+    const char *bad = NULL;
+    int rc = skua_proxy_backends_create(&proxy->options, &proxy->backends, &bad);
+    if (rc == -EINVAL)
+        return complain_address(bad);
+    if (rc == 0 && !proxy->options.quiet)
+        rc = skua_proxy_log_open(NULL, STDERR_FILENO, &proxy->notices);
+    if (rc < 0)
+        return print_error("cannot start", rc);
+    const char *path = proxy->options.access_log;
+    if (path != NULL) {
+        rc = skua_proxy_log_open(strcmp(path, "-") == 0 ? NULL : path, STDOUT_FILENO,
+                                 &proxy->access_log);
+        if (rc < 0)
+            return print_error(path, rc);
+    }
+    return open_listeners(run);
+}
+
+static void close_all(struct run *run)
+{
+    for (unsigned i = 0; i < run->listener_count; i++)
+        (void)close(run->listeners[i]);
+    skua_proxy_log_close(run->proxy.access_log);
+    skua_proxy_log_close(run->proxy.notices);
+    skua_proxy_backends_destroy(run->proxy.backends);
+    pthread_mutex_destroy(&run->proxy.lock);
+    pthread_mutex_destroy(&run->server_lock);
+}
+
+/* ---- counters -------------------------------------------------------------------------------- */
+
+/* Relaxed: numbers for people, each true at some moment. */
+static uint64_t count(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void print_totals(struct run *run)
+{
+    struct proxy *proxy = &run->proxy;
+    pthread_mutex_lock(&run->server_lock);
+    if (run->server != NULL)
+        (void)skua_server_get_stats(run->server, &run->stats);
+    skua_server_stats stats = run->stats;
+    pthread_mutex_unlock(&run->server_lock);
+    uint64_t ends[PROXY_END_COUNT];
+    for (unsigned i = 0; i < PROXY_END_COUNT; i++)
+        ends[i] = count(&proxy->ends[i]);
+    fprintf(stderr,
+            PROXY_PROGRAM ": %" PRIu64 " connections, %" PRIu64 " open, %" PRIu64
+                          " bytes up, %" PRIu64 " bytes down\n",
+            stats.accepted, count(&proxy->open), count(&proxy->bytes_up),
+            count(&proxy->bytes_down));
+    fprintf(stderr,
+            PROXY_PROGRAM ": ended: %" PRIu64 " done, %" PRIu64 " by the client, %" PRIu64
+                          " by the backend, %" PRIu64 " idle, %" PRIu64 " without backend, %" PRIu64
+                          " with a bad header, %" PRIu64 " for want of memory or descriptors, "
+                          "%" PRIu64 " cut, %" PRIu64 " refused\n",
+            ends[PROXY_END_DONE], ends[PROXY_END_CLIENT], ends[PROXY_END_BACKEND],
+            ends[PROXY_END_IDLE], ends[PROXY_END_NO_BACKEND], ends[PROXY_END_BAD_HEADER],
+            ends[PROXY_END_SHORTAGE], ends[PROXY_END_CUT], stats.refused);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+/* Leaves without waiting for anything. */
+static _Noreturn void leave(const struct run *run)
+{
+    _exit(128 + run->signal);
+}
+
+/* Waits for an event until @deadline_ns; leaves when that has passed. */
+static void wait_for_event(const struct run *run, struct pollfd fds[2], uint64_t deadline_ns)
+{
+    int timeout_ms = -1;
+    if (deadline_ns != SKUA_FOREVER) {
+        uint64_t now_ns = skua_now();
+        if (now_ns >= deadline_ns)
+            leave(run);
+        uint64_t left_ms = (deadline_ns - now_ns) / SKUA_NS_PER_MS + 1;
+        timeout_ms = left_ms < LOOK_MS ? (int)left_ms : LOOK_MS;
+    }
+    fds[0].revents = fds[1].revents = 0;
+    (void)poll(fds, 2, timeout_ms); /* EINTR: nothing has happened */
+}
+
+/* Waits for the end of the root task; a signal cancels it, a second one or a delay ends at once. */
+static void wait_for_end(struct run *run, skua_future *root)
+{
+    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
+    uint64_t deadline_ns = SKUA_FOREVER;
+    struct signalfd_siginfo info;
+    for (;;) {
+        wait_for_event(run, fds, deadline_ns);
+        /* A root task that was cancelled before it began has ended and written nothing. */
+        if (fds[0].revents || (run->signal && skua_future_peek(root, NULL) == 0))
+            return;
+        if (!fds[1].revents || read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+            continue;
+        if (info.ssi_signo == SIGUSR1) {
+            print_totals(run);
+            skua_proxy_backends_print(run->proxy.backends);
+            continue;
+        }
+        if (run->signal)
+            leave(run);
+        run->signal = (int)info.ssi_signo;
+        deadline_ns = skua_after(run->proxy.options.drain_ns + STOP_NS);
+        (void)skua_cancel(root);
+    }
+}
+
+/* Tells where it listens, so that a program that starts this one can read it. */
+static void announce(const struct run *run)
+{
+    for (unsigned i = 0; i < run->listener_count && !run->proxy.options.quiet; i++) {
+        skua_address address;
+        char name[PROXY_NAME_SIZE];
+        int rc = skua_address_of_socket(run->listeners[i], &address);
+        skua_proxy_address_show(rc < 0 ? NULL : &address, name);
+        printf("listening on %s\n", name);
+    }
+    (void)fflush(stdout); /* nobody reads it: no reason not to serve */
+}
+
+/* Why the runtime would not start, in the user's words where the error has a likely cause. */
+static int print_start_error(int rc)
+{
+    const char *workers = getenv("SKUA_WORKERS");
+    if (rc == -EINVAL && workers != NULL) {
+        fprintf(stderr,
+                PROXY_PROGRAM ": cannot start: SKUA_WORKERS is '%s', not a number from 1 to %u\n",
+                workers, SKUA_WORKERS_MAX);
+        return EXIT_FAILURE;
+    }
+    return print_error("cannot start", rc);
+}
+
+static int run_all(struct run *run)
+{
+    skua_options options = {
+        .workers = run->proxy.options.workers,
+        .stack_size_bytes = STACK_BYTES,
+    };
+    int rc = skua_runtime_start(&run->runtime, &options);
+    if (rc < 0)
+        return print_start_error(rc);
+    announce(run);
+    skua_future *root = skua_submit(run->runtime, run_root, run);
+    /* Done already: it never started and nothing will be heard of it. */
+    if (skua_future_peek(root, NULL))
+        wait_for_end(run, root);
+    rc = (int)skua_await(root);
+    rc = rc == -ECANCELED ? 0 : rc; /* the signal came before it began */
+    if (skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(STOP_NS)) < 0)
+        leave(run);
+    if (rc < 0)
+        return print_error("cannot serve", rc);
+    if (!run->proxy.options.quiet)
+        print_totals(run);
+    if (run->cut > 0)
+        fprintf(stderr, PROXY_PROGRAM ": %" PRId64 " connections were cut\n", run->cut);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct run run;
+    open_standard_streams();
+    enum proxy_parse parse = skua_proxy_options_parse(argc, argv, &run.proxy.options);
+    if (parse != PROXY_PARSE_RUN)
+        return parse == PROXY_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
+    pthread_mutex_init(&run.proxy.lock, NULL);
+    pthread_mutex_init(&run.server_lock, NULL);
+    raise_descriptor_limit();
+    int status = open_all(&run);
+    if (status == 0 && catch_signals(&run) < 0)
+        status = print_error("cannot start", -EMFILE);
+    if (status == 0)
+        status = run_all(&run);
+    close_all(&run);
+    return status;
+}
