@@ -42,12 +42,15 @@ typedef enum skua_op_code {
     SKUA_OP_ACCEPT,    /* fd, addr sockaddr or NULL, addr2 its socklen_t, flags SOCK_...: an fd */
     SKUA_OP_CONNECT,   /* fd, addr sockaddr, len its size */
     SKUA_OP_SEND,      /* fd, addr, len, flags MSG_... */
-    SKUA_OP_RECV,      /* fd, addr, len, flags MSG_... */
+    SKUA_OP_RECV,      /* fd, addr, len, flags MSG_..., buf_index 0 or SKUA_OP_RECV_LATER */
     SKUA_OP_SENDMSG,   /* fd, addr msghdr, flags MSG_... */
-    SKUA_OP_RECVMSG,   /* fd, addr msghdr, flags MSG_... */
+    SKUA_OP_RECVMSG,   /* fd, addr msghdr, flags MSG_..., buf_index the same */
     SKUA_OP_SHUTDOWN,  /* fd, flags SHUT_... */
     SKUA_OP_CODE_COUNT
 } skua_op_code;
+
+/* For a socket: nothing has come yet, most likely, so waiting begins without a look. */
+#define SKUA_OP_RECV_LATER 1
 
 /* Offset of READ, WRITE, READV, WRITEV and SPLICE: use and move the file position. */
 #define SKUA_OFFSET_CURRENT UINT64_MAX

@@ -56,6 +56,7 @@ struct skua_uring {
     struct io_uring ring;
     unsigned enter_flags;                /* constant after init: on every enter */
     unsigned sqe_skip;                   /* constant after init: IOSQE_CQE_SKIP_SUCCESS or 0 */
+    uint16_t receive_flags;              /* constant after init: IORING_RECVSEND_... */
     bool timer_absolute;                 /* constant after init: waits take absolute deadlines */
     bool shared;                         /* constant after init: rescue() is possible */
     bool may_poke;                       /* constant after init: there is membarrier(2) */

@@ -95,7 +95,7 @@ static int prep_advice(struct io_uring_sqe *sqe, const skua_op *op)
 }
 
 /* Sends never raise SIGPIPE, on any thread. */
-static void prep_message(struct io_uring_sqe *sqe, const skua_op *op)
+static void prep_message(const struct skua_uring *u, struct io_uring_sqe *sqe, const skua_op *op)
 {
     bool sends = op->code == SKUA_OP_SEND || op->code == SKUA_OP_SENDMSG;
     bool whole = op->code == SKUA_OP_SENDMSG || op->code == SKUA_OP_RECVMSG;
@@ -103,6 +103,9 @@ static void prep_message(struct io_uring_sqe *sqe, const skua_op *op)
     sqe->addr = address(op->addr);
     sqe->len = whole ? 1 : rw_length(op->len);
     sqe->msg_flags = op->flags | (sends ? MSG_NOSIGNAL : 0);
+    /* Not with MSG_DONTWAIT: it would find nothing. */
+    if (!sends && op->buf_index == SKUA_OP_RECV_LATER && (op->flags & MSG_DONTWAIT) == 0)
+        sqe->ioprio = u->receive_flags;
 }
 
 static void prep_accept(struct io_uring_sqe *sqe, const skua_op *op)
@@ -213,7 +216,7 @@ int skua_uring_prep(const struct skua_uring *u, struct io_uring_sqe *sqe, const 
     case SKUA_OP_RECV:
     case SKUA_OP_SENDMSG:
     case SKUA_OP_RECVMSG:
-        prep_message(sqe, op);
+        prep_message(u, sqe, op);
         return 0;
     case SKUA_OP_ACCEPT:
         prep_accept(sqe, op);

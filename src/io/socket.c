@@ -4,11 +4,18 @@
  * Owns nothing: each call describes one op on the caller's stack and runs it through io/op.c. What
  * never waits (socket, bind, listen, shutdown) is the system call itself.
  *
- * A SEND IS TRIED AT ONCE  A socket nearly always has room, so a send on a worker first asks the
- * kernel without waiting, and needs neither a park nor a turn of the ring. A task that only sends
- * would never let others run that way: a worker gives so many of these away between two looks at
- * its engine (skua_worker.direct), and then sends are ops again. A receive is not tried, unless it
- * is not to wait: whoever has just answered mostly has to wait for the next request.
+ * A LONE SEND IS TRIED AT ONCE  A socket nearly always has room. If the worker has nothing else to
+ * do, a send asks the kernel without waiting, and saves a park and a turn of the ring: one
+ * connection gains 10 % in CPU and rate. If others are ready, or requests wait in the ring's queue,
+ * sends go with them in one system call: with 64 connections that is 10 % cheaper, for 16 KiB too.
+ * A task that only sends would never let others run if each succeeded at once: a worker gives so
+ * many of these away between two looks at its engine (skua_worker.direct), and then sends are ops
+ * again. A receive is not tried, unless it is not to wait: whoever has just answered mostly has to
+ * wait for the next request.
+ *
+ * A RECEIVE BY A TASK THAT HAS JUST USED THE SOCKET  tells the ring not to look first whether bytes
+ * have come, but to wait for them at once (-5 % of an echo's CPU time). Any other receive looks
+ * first: what is no socket, or is not connected, is an error then, and would be waited on else.
  *
  * Must stay true:
  *   - A result that is there beats the cancel: dropping it would leak a descriptor or lose bytes.
@@ -103,14 +110,38 @@ int skua_connect(int fd, const struct sockaddr *address, socklen_t size)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+/* 16 bits of the descriptor, never 0. */
+static uint16_t hint_of(int fd)
+{
+    return (uint16_t)((unsigned)fd % UINT16_MAX + 1);
+}
+
+/* The running task's own; NULL on threads that have no ring. */
+static uint16_t *socket_hint(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    return thread != NULL && thread->worker != NULL ? &thread->host->agent.socket_hint : NULL;
+}
+
+/* A transfer on @fd has ended. */
+static ssize_t note_used(int fd, ssize_t result)
+{
+    uint16_t *hint = socket_hint();
+    if (hint != NULL)
+        *hint = result >= 0 ? hint_of(fd) : 0;
+    return result;
+}
+
 static ssize_t run_transfer(skua_op_code code, int fd, void *data, size_t size, int flags)
 {
+    const uint16_t *hint = socket_hint();
     skua_op op = {.code = (uint8_t)code,
                   .fd = fd,
                   .addr = data,
                   .len = skua_op_transfer_bytes(size),
+                  .buf_index = hint != NULL && *hint == hint_of(fd) ? SKUA_OP_RECV_LATER : 0,
                   .flags = (uint32_t)flags};
-    return skua_op_run(&op);
+    return note_used(fd, skua_op_run(&op));
 }
 
 /* On a worker that has some to give: counts one call that is made without the ring. */
@@ -122,6 +153,15 @@ static bool may_try(void)
         return false;
     thread->worker->direct--;
     return true;
+}
+
+/* The same, if there is nobody for the ring to serve in the same turn. */
+static bool may_try_alone(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    if (thread == NULL || thread->worker == NULL || skua_worker_has_company(thread->worker))
+        return false;
+    return may_try();
 }
 
 static SKUA_NOINLINE ssize_t send_now(int fd, const void *buffer, size_t size, int flags)
@@ -160,10 +200,10 @@ ssize_t skua_recv(int fd, void *buffer, size_t size, int flags)
 
 ssize_t skua_send(int fd, const void *buffer, size_t size, int flags)
 {
-    if (may_try()) {
+    if (may_try_alone()) {
         ssize_t sent = send_now(fd, buffer, size, flags);
         if (!is_pending(sent))
-            return sent;
+            return note_used(fd, sent);
     }
     return run_transfer(SKUA_OP_SEND, fd, (void *)buffer, size, flags);
 }
@@ -211,7 +251,7 @@ ssize_t skua_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     if (message == NULL)
         return -EINVAL;
-    if (may_try()) {
+    if (may_try_alone()) {
         ssize_t sent = sendmsg_now(fd, message, flags);
         if (!is_pending(sent))
             return sent;

@@ -232,6 +232,7 @@ void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t 
 void skua_task_give_stack(struct skua_task *task, struct skua_stack *stack)
 {
     task->stack = stack;
+    task->agent.socket_hint = 0;
     memset(&task->ctx, 0, sizeof(task->ctx));
     skua_ctx_init(&task->ctx, skua_stack_low(stack), skua_stack_size(stack),
                   skua_stack_color(stack), skua_task_main, task);

@@ -196,6 +196,15 @@ void skua_worker_service(struct skua_worker *worker);
 /* Fires what is due of @whose; what becomes ready is queued on @worker, the caller. */
 void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose);
 
+/* Owner: whether tasks are ready, or requests wait to be passed on. A guess. */
+static inline bool skua_worker_has_company(struct skua_worker *worker)
+{
+    /* relaxed: a thief may be faster */
+    return skua_gauge_get(&worker->engine->queued) != 0 ||
+           atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
+           skua_run_queue_count(&worker->queue) != 0;
+}
+
 static inline void skua_worker_engine_lock(struct skua_worker *worker)
 {
     if (!worker->alone)
