@@ -72,7 +72,7 @@ static void submit_one(struct skua_worker *worker, struct batch *batch, skua_op 
         return;
     }
     op->reserved = IN_FLIGHT;
-    skua_list_push(&worker->ops, &private_->link);
+    skua_list_init(&private_->link);
     batch->remaining++;
 }
 
@@ -158,15 +158,22 @@ static struct batch *batch_of(struct skua_worker *worker, struct skua_task *host
     return (struct batch *)(void *)host->agent.link.next;
 }
 
+/* Of any object there is or was: only one that is a task which has started has a batch. */
+static void cancel_object(void *object, void *arg)
+{
+    struct skua_task *host = object;
+    struct skua_worker *worker = arg;
+    /* acquire: partner CLAIM; io_worker is set before */
+    if (atomic_load_explicit(&host->run, memory_order_acquire) != SKUA_RUN_STARTED)
+        return;
+    struct batch *batch = batch_of(worker, host);
+    if (batch != NULL)
+        cancel_batch(worker, batch);
+}
+
 static void cancel_all(struct skua_worker *worker)
 {
-    struct skua_list *next;
-    for (struct skua_list *link = worker->ops.next; link != &worker->ops; link = next) {
-        next = link->next;
-        struct batch *batch = skua_op_private(skua_op_of_link(link))->waiter;
-        if (!batch->shielded && skua_task_cancelled(batch->task))
-            cancel_one(worker, skua_op_of_link(link));
-    }
+    skua_slab_for_each(worker->thread.runtime->objects, cancel_object, worker);
 }
 
 /* Takes the hosts that were left. Their number, or one more than the maximum: there were more. */

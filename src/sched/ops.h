@@ -1,10 +1,10 @@
 /*
  * sched/ops.h - I/O requests of tasks on a worker: from the task to the engine and back.
  *
- * The task's frame holds the ops and their batch. The ops are on worker.ops from submit to
- * completion; both happen under the worker's engine_lock, which guards batch and list. The task
- * parks deaf: only the completion of its last op resumes it, since the kernel may write to its
- * buffers until then.
+ * The task's frame holds the ops and their batch; submits and completions happen under the worker's
+ * engine_lock, which guards the batch. The task parks deaf: only the completion of its last op
+ * resumes it, since the kernel may write to its buffers until then. There is no list of ops: its
+ * links would be in the frames of other tasks, four lines that are in no cache for each op.
  *
  * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is
  *        one it leaves the host in that worker's cancels, sets cancel_scan and wakes it. The task
@@ -14,7 +14,7 @@
  *        it is woken. It is written before io_worker is set to the worker, and looked at under that
  *        one's engine_lock while io_worker is that worker, which it ceases to be under the same
  *        lock. So the worker finds the ops of a cancelled task without looking at those
- *        of the ten thousand others; if there are too many for cancels, it does look at all.
+ *        of the ten thousand others; if there are too many for cancels, it goes through all tasks.
  *        Who left a host in cancels did not keep it: the object may have ended and be another by
  *        now, which is safe (objects of tasks are never given back to the allocator), and is
  *        cancelled only if it is to be.

@@ -156,7 +156,6 @@ static void init_workers(skua_runtime *runtime)
         *worker = (struct skua_worker){.index = i, .alone = runtime->worker_count == 1};
         worker->thread.worker = worker;
         worker->thread.runtime = runtime;
-        skua_list_init(&worker->ops);
         skua_list_init(&worker->cancelled);
         skua_spin_init(&worker->timer_lock);
         skua_spin_init(&worker->cancels.lock);

@@ -116,8 +116,7 @@ struct skua_worker {
     enum skua_trim trim;
     struct skua_task *fork_spare; /* for the next stolen job; see sched/fork.c */
     uint64_t looked_ns;           /* when others were last looked at; see rescue.h */
-    struct skua_list ops;         /* in flight on this ring; guarded by engine_lock */
-    struct skua_list cancelled;   /* those of them that a cancel was asked of; the same */
+    struct skua_list cancelled;   /* ops that a cancel was asked of; guarded by engine_lock */
     unsigned buffers_epoch;       /* of the registered buffers this ring has */
     uint64_t
         next_seen_ns; /* late pass: when next_seen was first seen in a victim's next slot ... */
