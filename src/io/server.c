@@ -18,6 +18,8 @@
  *   REST   A task that lays its connection to rest stores RESTING, submits, then looks at stopping;
  *          the stopper sets stopping, then looks at each connection's state. All seq_cst: one of
  *          them shuts it down (both may).
+ *        Another worker may complete the poll while the task is still in that (rescue.h): so the
+ *        task has a hold of the connection until it has looked.
  *   LAST   open counts connections; the one that takes it to 0 while stopping tells the stopper.
  *          A connection gives up everything it has of the server before it counts itself out; the
  *          stopper holds the server until after that.
@@ -61,6 +63,7 @@ struct skua_connection {
     struct skua_list link; /* guarded by the server's lock */
     int fd;                /* -1 once it has been taken */
     _Atomic uint8_t state;
+    _Atomic uint32_t holds; /* its own, and those of tasks that have just laid it to rest */
     struct skua_spin lock;
     skua_future *task;           /* that runs the handler; guarded by lock */
     _Atomic uint64_t resting_ns; /* since when */
@@ -117,7 +120,22 @@ static SKUA_NOINLINE void close_socket(int fd)
 
 /* ---- one connection -------------------------------------------------------------------------- */
 
-/* The last thing a connection does; see LAST. */
+/* Gives up a hold; the last one is the last thing a connection does; see LAST. */
+static void connection_release(struct skua_connection *connection)
+{
+    skua_server *server = connection->server;
+    /* acq_rel: what the other holder did comes before the free */
+    if (atomic_fetch_sub_explicit(&connection->holds, 1, memory_order_acq_rel) != 1)
+        return;
+    free(connection);
+    (void)skua_semaphore_release(&server->room);
+    /* Somebody cares only then; the event is the server's last use but for the count. */
+    if (atomic_load_explicit(&server->stopping, memory_order_seq_cst) ||
+        atomic_load_explicit(&server->paused, memory_order_seq_cst))
+        (void)skua_event_set(&server->changed);
+    atomic_fetch_sub_explicit(&server->open, 1, memory_order_seq_cst); /* LAST */
+}
+
 static void connection_end(struct skua_connection *connection)
 {
     skua_server *server = connection->server;
@@ -128,13 +146,7 @@ static void connection_end(struct skua_connection *connection)
     skua_spin_unlock(&server->lock);
     if (connection->fd >= 0)
         close_socket(connection->fd);
-    free(connection);
-    (void)skua_semaphore_release(&server->room);
-    /* Somebody cares only then; the event is the server's last use but for the count. */
-    if (atomic_load_explicit(&server->stopping, memory_order_seq_cst) ||
-        atomic_load_explicit(&server->paused, memory_order_seq_cst))
-        (void)skua_event_set(&server->changed);
-    atomic_fetch_sub_explicit(&server->open, 1, memory_order_seq_cst); /* LAST */
+    connection_release(connection);
 }
 
 static intptr_t run_connection(void *arg);
@@ -152,13 +164,18 @@ static void connection_start(struct skua_connection *connection)
     connection_end(connection);
 }
 
-static void shut_down(const struct skua_connection *connection)
+/* Shuts it down if it is at rest since @before_ns: then the ring completes its poll. */
+static void shut_down(struct skua_connection *connection, uint64_t before_ns)
 {
-    if (connection->fd >= 0)
+    skua_spin_lock(&connection->lock); /* it stays RESTING, and its descriptor open */
+    if (atomic_load_explicit(&connection->state, memory_order_seq_cst) == RESTING && /* REST */
+        /* relaxed: the sweep may be a turn late */
+        atomic_load_explicit(&connection->resting_ns, memory_order_relaxed) <= before_ns)
         (void)skua_shutdown(connection->fd, SHUT_RD);
+    skua_spin_unlock(&connection->lock);
 }
 
-/* In the loop of the worker whose ring it was: bytes have come, or the end, or an error. */
+/* In the loop of that worker, or of its rescuer: bytes have come, or the end, or an error. */
 static void rest_over(skua_op *op)
 {
     struct idle_connection *idle = skua_container_of(op, struct idle_connection, op);
@@ -187,13 +204,16 @@ static bool connection_rest(struct skua_connection *connection)
     /* relaxed: the sweep may be a turn late */
     atomic_store_explicit(&connection->resting_ns, skua_now(), memory_order_relaxed);
     atomic_store_explicit(&connection->state, RESTING, memory_order_seq_cst); /* REST */
+    /* relaxed: its own hold is there. The poll may be over, and all after it, before we look. */
+    atomic_fetch_add_explicit(&connection->holds, 1, memory_order_relaxed);
     if (skua_ops_submit_bare(thread->worker, &idle->op, rest_over) < 0) {
+        atomic_fetch_sub_explicit(&connection->holds, 1, memory_order_relaxed); /* the same */
         atomic_store_explicit(&connection->state, RUNNING, memory_order_seq_cst);
         return false;
     }
-    /* The completion comes in this worker's loop: until this task leaves it, nothing is freed. */
     if (atomic_load_explicit(&server->stopping, memory_order_seq_cst)) /* REST */
-        shut_down(connection);
+        shut_down(connection, SKUA_FOREVER);
+    connection_release(connection);
     return true;
 }
 
@@ -242,6 +262,7 @@ static struct skua_connection *connection_create(skua_server *server, int fd)
         return NULL;
     connection->server = server;
     connection->fd = fd;
+    atomic_init(&connection->holds, 1);
     skua_spin_init(&connection->lock);
     atomic_fetch_add_explicit(&server->open, 1, memory_order_seq_cst);
     skua_spin_lock(&server->lock);
@@ -373,11 +394,7 @@ static void sweep(skua_server *server, uint64_t before_ns)
     for (struct skua_list *link = server->connections.next; link != &server->connections;
          link = link->next) {
         struct skua_connection *connection = skua_container_of(link, struct skua_connection, link);
-        skua_spin_lock(&connection->lock);
-        if (atomic_load_explicit(&connection->state, memory_order_seq_cst) == RESTING && /* REST */
-            atomic_load_explicit(&connection->resting_ns, memory_order_relaxed) <= before_ns)
-            shut_down(connection);
-        skua_spin_unlock(&connection->lock);
+        shut_down(connection, before_ns);
     }
     skua_spin_unlock(&server->lock);
 }
