@@ -103,7 +103,7 @@ struct promise_pair {
     size_t rounds;
 };
 
-static bool send(skua_promise *promise, intptr_t value)
+static bool send_value(skua_promise *promise, intptr_t value)
 {
     bool sent = promise != NULL && skua_promise_set(promise, value) == 0;
     skua_promise_unref(promise);
@@ -119,7 +119,7 @@ static intptr_t promise_pong(void *arg)
         sum += value;
         skua_promise *reply = pair->to_ping;
         pair->at_pong = i + 1 < pair->rounds ? skua_promise_create(&pair->to_pong) : NULL;
-        if (!send(reply, value + 1))
+        if (!send_value(reply, value + 1))
             return -1;
     }
     return sum;
@@ -137,7 +137,7 @@ static void measure_promise(struct bench_options *options)
     for (size_t i = 0; i < pair.rounds; i++) {
         skua_promise *request = pair.to_pong;
         skua_future *reply = skua_promise_create(&pair.to_ping);
-        if (reply == NULL || !send(request, (intptr_t)i))
+        if (reply == NULL || !send_value(request, (intptr_t)i))
             bench_fail(options, "send", -12);
         sum += (uint64_t)skua_await(reply);
     }
