@@ -310,8 +310,8 @@ TEST_F(RuntimeTest, TheOtherCountersCountToo)
             return -errno;
         char byte;
         auto read = [&]() -> intptr_t { return skua_read(ends[0], &byte, 1); };
-        skua_future *reader = spawnBody(read); /* it waits in the engine */
-        EXPECT_EQ(skua_sleep(SKUA_NS_PER_MS), 0);
+        skua_future *reader = spawnBody(read);         /* it waits in the engine */
+        EXPECT_EQ(skua_sleep(50 * SKUA_NS_PER_MS), 0); /* a worker that is held up parks too */
         EXPECT_EQ(skua_write(ends[1], "x", 1), 1);
         EXPECT_EQ(skua_await(reader), 1);
         EXPECT_EQ(skua_await(offloadBody(nullptr, job)), 0);
