@@ -196,6 +196,9 @@ int runScenario(Outcome &outcome)
     return static_cast<int>(result);
 }
 
+/* Of slabs of stacks, beyond those of an undisturbed run. */
+constexpr long kRecordsMax = 6;
+
 class Shortage : public testing::Test
 {
   protected:
@@ -207,6 +210,7 @@ class Shortage : public testing::Test
         ASSERT_EQ(outcome.failed, 0);
         ASSERT_EQ(outcome.wrong, 0);
         whole_ = outcome.succeeded;
+        alive_ = fault_wrap_alive();
     }
 
     /* One run in which the @nth call fails. False if it was not reached. */
@@ -215,7 +219,6 @@ class Shortage : public testing::Test
         std::string where = "call " + std::to_string(nth) + (ever ? " and all after it" : "");
         size_t fds = openDescriptors().size();
         int threads = threadCount();
-        long alive = fault_wrap_alive();
         Outcome outcome;
         fault_wrap_arm(kind, nth, ever);
         int rc = runScenario(outcome);
@@ -224,8 +227,11 @@ class Shortage : public testing::Test
         EXPECT_EQ(outcome.wrong, 0) << where;
         EXPECT_EQ(openDescriptors().size(), fds) << where;
         EXPECT_EQ(threadCount(), threads) << where;
-        /* Records of stacks may stay, one of each class: tasks' and stolen jobs'. */
-        EXPECT_LE(fault_wrap_alive(), alive + 2) << where;
+        /*
+         * Records of slabs of stacks stay, and are used again: as many as were ever needed at once,
+         * which is a matter of timing. What is lost in each run adds up over hundreds of them.
+         */
+        EXPECT_LE(fault_wrap_alive(), alive_ + kRecordsMax) << where;
         if (!reached) {
             EXPECT_EQ(rc, 0) << where;
             EXPECT_EQ(outcome.succeeded, whole_) << where;
@@ -252,6 +258,7 @@ class Shortage : public testing::Test
     FdGuard fds_;
     HangGuard hang_{std::chrono::seconds(150)};
     int whole_ = 0;
+    long alive_ = 0;
 };
 
 TEST_F(Shortage, OfMemoryIsAResult)
