@@ -41,8 +41,9 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded);
 
 /*
  * For a worker's own thread, in a task or in its loop: submits an op that no task waits for.
- * @complete is called in the worker's loop, on the base context, and must not wait. 0, or -errno
- * as an engine's submit() gives it.
+ * @complete is called in the worker's loop, or in that of its rescuer, which may be before this
+ * returns; on the base context, under engine_lock: it must not wait, nor submit. 0, or -errno as an
+ * engine's submit() gives it.
  */
 int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complete)(skua_op *));
 
