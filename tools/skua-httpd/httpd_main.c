@@ -26,6 +26,7 @@
 #include "httpd_connection.h"
 #include "httpd_listen.h"
 #include "httpd_log.h"
+#include "tool_process.h"
 
 #define EXIT_USAGE 2
 #define LOOK_MS 50
@@ -102,26 +103,9 @@ static intptr_t run_root(void *arg)
 
 /* ---- before there are threads ---------------------------------------------------------------- */
 
-/* Makes sure that descriptors 0 to 2 are taken, so that no socket gets such a number. */
-static void open_standard_streams(void)
-{
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-}
-
 static int catch_signals(struct run *run)
 {
-    static const int caught[] = {SIGINT, SIGTERM};
-    struct sigaction action;
-    sigset_t set;
-    signal(SIGPIPE, SIG_IGN); /* EPIPE says the same with a result */
-    sigemptyset(&set);
-    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
-        if (!sigaction(caught[i], NULL, &action) && action.sa_handler != SIG_IGN)
-            sigaddset(&set, caught[i]);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    run->signal_fd = skua_tool_catch_signals(0);
     run->end_fd = eventfd(0, EFD_CLOEXEC);
     return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
 }
@@ -259,7 +243,7 @@ static int run_all(struct run *run)
 int main(int argc, char **argv)
 {
     static struct run run;
-    open_standard_streams();
+    skua_tool_open_standard_streams();
     enum httpd_parse parse = skua_httpd_options_parse(argc, argv, &run.httpd.options);
     if (parse != HTTPD_PARSE_RUN)
         return parse == HTTPD_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;

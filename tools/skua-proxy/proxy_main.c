@@ -12,7 +12,6 @@
 #include "proxy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 #include "proxy_check.h"
 #include "proxy_connection.h"
 #include "proxy_log.h"
+#include "tool_process.h"
 
 #define EXIT_USAGE 2
 #define LOOK_MS 100                     /* after a signal main looks at the root task this often */
@@ -147,27 +147,9 @@ static intptr_t run_root(void *arg)
 
 /* ---- before there are threads ---------------------------------------------------------------- */
 
-/* Makes sure that descriptors 0 to 2 are taken, so that no socket gets such a number. */
-static void open_standard_streams(void)
-{
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-}
-
 static int catch_signals(struct run *run)
 {
-    static const int caught[] = {SIGINT, SIGTERM};
-    struct sigaction action;
-    sigset_t set;
-    signal(SIGPIPE, SIG_IGN); /* EPIPE says the same with a result */
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
-        if (!sigaction(caught[i], NULL, &action) && action.sa_handler != SIG_IGN)
-            sigaddset(&set, caught[i]);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    run->signal_fd = skua_tool_catch_signals(SIGUSR1);
     run->end_fd = eventfd(0, EFD_CLOEXEC);
     return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
 }
@@ -376,7 +358,7 @@ static int run_all(struct run *run)
 int main(int argc, char **argv)
 {
     static struct run run;
-    open_standard_streams();
+    skua_tool_open_standard_streams();
     enum proxy_parse parse = skua_proxy_options_parse(argc, argv, &run.proxy.options);
     if (parse != PROXY_PARSE_RUN)
         return parse == PROXY_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;

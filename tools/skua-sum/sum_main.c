@@ -14,7 +14,6 @@
 #include "sum.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,6 +27,7 @@
 #include "sum_out.h"
 #include "sum_pipeline.h"
 #include "sum_report.h"
+#include "tool_process.h"
 
 #define SUM_STOP_NS (500 * SKUA_NS_PER_MS) /* a signal gives the tasks this long */
 
@@ -130,27 +130,9 @@ static intptr_t run_root(void *arg)
     return rc;
 }
 
-/* Makes sure that descriptors 0 to 2 are taken, so that no file or ring gets such a number. */
-static void open_standard_streams(void)
-{
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-}
-
 static int catch_signals(struct run *run)
 {
-    static const int caught[] = {SIGINT, SIGTERM};
-    struct sigaction action;
-    sigset_t set;
-
-    signal(SIGPIPE, SIG_IGN); /* EPIPE says the same with a message */
-    sigemptyset(&set);
-    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
-        if (!sigaction(caught[i], NULL, &action) && action.sa_handler != SIG_IGN)
-            sigaddset(&set, caught[i]);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    run->signal_fd = skua_tool_catch_signals(0);
     run->end_fd = eventfd(0, EFD_CLOEXEC);
     return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
 }
@@ -274,7 +256,7 @@ int main(int argc, char **argv)
     enum sum_parse parse;
     int status;
 
-    open_standard_streams();
+    skua_tool_open_standard_streams();
     setlocale(LC_CTYPE, "");
     parse = skua_sum_options_parse(argc, argv, &run.options);
     if (parse != SUM_PARSE_RUN)

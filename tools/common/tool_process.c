@@ -1,0 +1,35 @@
+/*
+ * common/tool_process.c - see tool_process.h.
+ */
+#include "tool_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+void skua_tool_open_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+int skua_tool_catch_signals(int extra)
+{
+    static const int caught[] = {SIGINT, SIGTERM};
+    struct sigaction action;
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    if (extra != 0)
+        sigaddset(&set, extra);
+    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+        if (!sigaction(caught[i], NULL, &action) && action.sa_handler != SIG_IGN)
+            sigaddset(&set, caught[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
