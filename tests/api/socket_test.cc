@@ -408,10 +408,10 @@ TEST_P(Socket, PollTellsWhatIsReady)
 TEST_P(Socket, AFileIsSentFromAnyPlaceAndNoFurtherThanItsEnd)
 {
     run([] {
-        char path[] = "/tmp/skua-sendfile-XXXXXX";
-        int file = mkostemp(path, O_CLOEXEC);
+        std::string path = testing::TempDir() + "skua-sendfile-XXXXXX";
+        int file = mkostemp(path.data(), O_CLOEXEC);
         ASSERT_GE(file, 0);
-        unlink(path);
+        unlink(path.c_str());
         std::vector<char> content(size_t{1} << 20);
         for (size_t i = 0; i < content.size(); i++)
             content[i] = static_cast<char>(i * 31 >> 3);
