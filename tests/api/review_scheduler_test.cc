@@ -160,7 +160,7 @@ TEST_F(Review, AJobHasAThreadsStackWhoeverAwaitsIt)
     EXPECT_EQ(runtime.run([]() -> intptr_t {
         EXPECT_EQ(skua_hop(nullptr), 0);
         auto body = []() -> intptr_t {
-            char here;
+            char here = 0;
             return onThreadStack(&here);
         };
         /* Many, so that some have not started when they are awaited. */

@@ -511,7 +511,9 @@ TEST_F(SocketInATask, InACancelledTaskNothingIsSentOrReceived)
     runInTask([] {
         Pair pair;
         EXPECT_EQ(skua_send(pair[1], "x", 1, 0), 1);
+        std::atomic<bool> started{false};
         auto body = [&]() -> intptr_t {
+            started = true;
             while (!skua_cancelled())
                 skua_yield();
             char byte;
@@ -522,7 +524,8 @@ TEST_F(SocketInATask, InACancelledTaskNothingIsSentOrReceived)
             return 5;
         };
         skua_future *future = spawnBody(body);
-        skua_yield();
+        while (!started)
+            skua_yield();
         EXPECT_EQ(skua_cancel(future), 0);
         EXPECT_EQ(skua_await(future), 5);
         char byte = 0;
