@@ -21,6 +21,20 @@ typedef struct skua_failure {
     uint64_t reserved[2];
 } skua_failure;
 
+/* What the hook is told about a worker that sits in a blocking system call. */
+typedef struct skua_blockage {
+    unsigned worker;     /* its index, as for skua_runtime_stats() */
+    long syscall;        /* the call's number; -1: none, it waits for a page of memory, say */
+    uint64_t for_ns;     /* how long the task has kept the worker, at least */
+    const char *name;    /* of the task; NULL if it had none or it cannot be read any more */
+    const char *site;    /* as in skua_failure; likewise */
+    skua_fn entry;       /* what the task runs; likewise */
+    void *const *frames; /* code addresses: where it is, then what looks like those it was called
+                            from; some may be left over from calls that have returned */
+    size_t frame_count;
+    uint64_t reserved[2];
+} skua_blockage;
+
 /* How to start a runtime. Zero-initialise; zero means default everywhere. */
 typedef struct skua_options {
     unsigned workers;      /* default: $SKUA_WORKERS, else CPUs allowed, within the cgroup quota */
@@ -38,9 +52,19 @@ typedef struct skua_options {
     /* Called once per error nobody read; NULL: one line on stderr. Any thread; must not wait. */
     void (*on_failure)(const skua_failure *failure, void *arg);
     void *on_failure_arg;
-    const char *engine;   /* "uring" or "epoll", and no other; default: $SKUA_ENGINE, else uring if
-                             the kernel lets us, else epoll */
-    uint64_t reserved[7]; /* zero */
+    const char *engine; /* "uring" or "epoll", and no other; default: $SKUA_ENGINE, else uring if
+                           the kernel lets us, else epoll */
+    int block_us;       /* how long a worker may sit in a system call that a task made itself
+                           before that is reported; default 20000, at least 1000, -1 never */
+    int stand_ins;      /* workers started, at most, in place of those found so, or when all of
+                           them compute; default as many as workers, -1 none; none if there is
+                           one worker or no rescue */
+    /* Called once each time a worker is found so; NULL: lines on stderr, at most once a second.
+       On a thread of the runtime's that is no worker; must not wait. Strings and frames are valid
+       during the call. */
+    void (*on_blocked)(const skua_blockage *blockage, void *arg);
+    void *on_blocked_arg;
+    uint64_t reserved[4]; /* zero */
 } skua_options;
 
 /* What runs: see skua_runtime_info(). */
@@ -55,10 +79,15 @@ typedef struct skua_info {
     uint64_t stacks_created;         /* stacks mapped so far */
     uint64_t stack_high_water_bytes; /* deepest use of any stack, to the page */
     uint64_t tasks_live;             /* tasks, jobs and promises not yet ended */
-    uint64_t reserved[8];
+    unsigned stand_ins;              /* started so far; their counters follow the workers' */
+    unsigned blocked;                /* workers found in a blocking system call, at present */
+    uint64_t reserved[7];
 } skua_info;
 
-/* Counters of one worker, since start. Each is monotone; together they are not one snapshot. */
+/*
+ * Counters of one worker or stand-in, since start. Each is monotone; together they are not one
+ * snapshot.
+ */
 typedef struct skua_worker_stats {
     uint64_t tasks_run;      /* tasks that ended here */
     uint64_t tasks_spawned;  /* by tasks on this worker */
@@ -79,7 +108,7 @@ typedef struct skua_worker_stats {
     uint64_t jobs_forced;            /* times this worker forced jobs out of a busy one */
     uint64_t rescues;                /* times this worker took over from one that computed */
     uint64_t ops_rescued;            /* I/O requests it completed then */
-    uint64_t reserved[1];
+    uint64_t blockages;              /* times it was found in a blocking system call */
 } skua_worker_stats;
 
 /* How skua_runtime_stop() treats what is still running. */
@@ -103,6 +132,11 @@ SKUA_API intptr_t skua_run(const skua_options *options, skua_fn fn, void *arg);
 
 /**
  * Starts a runtime beside the caller's own threads. @options may be NULL.
+ *
+ * System calls that tasks make themselves hold up their worker; see block_us and stand_ins, and
+ * skua_run_in_executor() for better ways. No signal is sent to anybody. But where a worker has
+ * requests in flight on io_uring the kernel may end a call of those signal(7) lists as never
+ * restarted (epoll_wait(2), recv(2) with SO_RCVTIMEO ...) with EINTR when one completes.
  *
  * All its workers run on the same engine. If io_uring is refused to any of them (by seccomp,
  * kernel.io_uring_disabled, RLIMIT_MEMLOCK, an old kernel) that is epoll, which offloads files to
@@ -192,7 +226,8 @@ SKUA_API skua_runtime *skua_runtime_current(void);
 SKUA_API int skua_runtime_info(skua_runtime *runtime, skua_info *info);
 
 /**
- * Reads the counters of worker @index. Costs the worker nothing.
+ * Reads the counters of worker @index; stand-ins, as far as they have been started, follow the
+ * workers. Costs the worker nothing.
  *
  * Context: any; never waits.
  * Cancellation: not a cancellation point.

@@ -68,6 +68,11 @@ void skua_os_condition_broadcast(struct skua_os_condition *condition)
     (void)skua_vthread_wake(&condition->word, INT32_MAX);
 }
 
+pid_t skua_thread_id(void)
+{
+    return skua_vthread_simulated() ? 0 : (pid_t)syscall(SYS_gettid);
+}
+
 void skua_thread_name(const char *name)
 {
     if (skua_vthread_simulated())
@@ -81,7 +86,7 @@ void skua_thread_nice(int increment)
 {
     if (skua_vthread_simulated())
         return;
-    id_t tid = (id_t)syscall(SYS_gettid);
+    id_t tid = (id_t)skua_thread_id();
     (void)setpriority(PRIO_PROCESS, tid, getpriority(PRIO_PROCESS, tid) + increment);
 }
 

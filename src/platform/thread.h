@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct skua_vthread;
 
@@ -34,6 +35,9 @@ void skua_os_condition_init(struct skua_os_condition *condition);
 void skua_os_condition_fini(struct skua_os_condition *condition);
 void skua_os_condition_wait(struct skua_os_condition *condition, pthread_mutex_t *mutex);
 void skua_os_condition_broadcast(struct skua_os_condition *condition);
+
+/* The kernel's number of the calling thread; 0 in a simulation. */
+pid_t skua_thread_id(void);
 
 /* Names the calling thread (15 bytes are kept). Best effort. */
 void skua_thread_name(const char *name);

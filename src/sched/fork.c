@@ -406,8 +406,9 @@ struct skua_task *skua_fork_force(struct skua_worker *worker)
     skua_runtime *runtime = worker->thread.runtime;
     if (!runtime->forks.can_force)
         return NULL;
-    for (unsigned i = 1; i < runtime->worker_count; i++) {
-        struct skua_worker *victim = &runtime->workers[(worker->index + i) % runtime->worker_count];
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 1; i < present; i++) {
+        struct skua_worker *victim = &runtime->workers[(worker->index + i) % present];
         struct skua_deque *deque = atomic_load_explicit(&victim->fork_deque, memory_order_acquire);
         if (deque == NULL || !is_stuck(deque))
             continue;
@@ -426,7 +427,8 @@ bool skua_fork_any_public(struct skua_worker *self)
     skua_runtime *runtime = self->thread.runtime;
     if (atomic_load_explicit(&runtime->forks.orphan_count, memory_order_seq_cst) != 0)
         return true;
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++) {
         struct skua_worker *victim = &runtime->workers[i];
         struct skua_deque *deque = atomic_load_explicit(&victim->fork_deque, memory_order_acquire);
         if (victim != self && deque != NULL && skua_deque_has_public(deque))

@@ -37,7 +37,8 @@ static bool take_bit(struct skua_idle *idle, unsigned index)
  */
 static int take_sleeper(skua_runtime *runtime, const struct skua_worker *self)
 {
-    for (unsigned i = 0; i * 64 < runtime->worker_count; i++) {
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i * 64 < present; i++) {
         uint64_t bits = atomic_load_explicit(&runtime->idle.sleepers[i], memory_order_seq_cst);
         if (self != NULL && self->index / 64 == i)
             bits &= ~(UINT64_C(1) << (self->index % 64));
@@ -81,7 +82,7 @@ bool skua_idle_search_begin(struct skua_worker *worker)
     skua_runtime *runtime = worker->thread.runtime;
     /* relaxed: a bound on effort, not on correctness */
     uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_relaxed);
-    if (2 * skua_idle_searching(word) >= runtime->worker_count)
+    if (2 * skua_idle_searching(word) >= skua_runtime_present(runtime))
         return false;
     atomic_fetch_add_explicit(&runtime->idle.word, SKUA_IDLE_SEARCHING, memory_order_seq_cst);
     worker->searching = true;
@@ -96,7 +97,8 @@ bool skua_idle_search_begin(struct skua_worker *worker)
 static bool unwatched(skua_runtime *runtime, uint32_t word)
 {
     /* seq_cst: WATCH */
-    return skua_idle_sleeping(word) != 0 && skua_idle_sleeping(word) + 1 < runtime->worker_count &&
+    return skua_idle_sleeping(word) != 0 &&
+           skua_idle_sleeping(word) + 1 < skua_runtime_present(runtime) &&
            !atomic_load_explicit(&runtime->idle.watcher, memory_order_seq_cst);
 }
 
@@ -120,19 +122,20 @@ void skua_idle_search_end(struct skua_worker *worker, bool found)
 }
 
 /* Tries to be the watcher. Nobody watches when all sleep, itself included. */
-static bool watch(struct skua_idle *idle, unsigned worker_count)
+static bool watch(skua_runtime *runtime)
 {
+    struct skua_idle *idle = &runtime->idle;
     bool expected = false;
     if (!atomic_compare_exchange_strong_explicit(&idle->watcher, &expected, true,
                                                  memory_order_seq_cst, memory_order_relaxed))
         return false;
     for (;;) {
         uint32_t word = atomic_load_explicit(&idle->word, memory_order_seq_cst);
-        if (skua_idle_sleeping(word) < worker_count)
+        if (skua_idle_sleeping(word) < skua_runtime_present(runtime))
             return true;
         atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst); /* WATCH */
         word = atomic_load_explicit(&idle->word, memory_order_seq_cst);
-        if (skua_idle_sleeping(word) == worker_count)
+        if (skua_idle_sleeping(word) == skua_runtime_present(runtime))
             return false;
         expected = false;
         if (!atomic_compare_exchange_strong_explicit(&idle->watcher, &expected, true,
@@ -177,8 +180,34 @@ static void trim(struct skua_worker *worker, uint64_t trim_ns)
     worker->trim = more ? SKUA_TRIM_MORE : SKUA_TRIM_DONE;
 }
 
+/* Waits in the engine. */
+static void poll(struct skua_worker *worker, bool watching)
+{
+    skua_counter_add(&worker->counters.parks, 1);
+    uint64_t trim_ns = trim_time(worker);
+    skua_worker_engine_lock(worker); /* all the time: who sleeps needs no rescue */
+    (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching, trim_ns));
+    skua_ops_after_poll(worker);
+    skua_worker_engine_unlock(worker);
+    trim(worker, trim_ns);
+}
+
+/* Not among those who are woken for work, but counted: else it would seem that somebody is up. */
+static void sleep_retired(struct skua_worker *worker)
+{
+    struct skua_idle *idle = &worker->thread.runtime->idle;
+    atomic_fetch_add_explicit(&idle->word, SKUA_IDLE_SLEEPING, memory_order_seq_cst);
+    if (!skua_worker_own_work(worker))
+        poll(worker, false);
+    atomic_fetch_sub_explicit(&idle->word, SKUA_IDLE_SLEEPING, memory_order_seq_cst); /* AWAKE */
+}
+
 void skua_idle_sleep(struct skua_worker *worker)
 {
+    if (skua_worker_is_retired(worker) && !worker->searching) {
+        sleep_retired(worker);
+        return;
+    }
     skua_runtime *runtime = worker->thread.runtime;
     struct skua_idle *idle = &runtime->idle;
     uint64_t bit = UINT64_C(1) << (worker->index % 64);
@@ -190,14 +219,8 @@ void skua_idle_sleep(struct skua_worker *worker)
     worker->searching = false;
 
     if (!skua_worker_any_work(worker)) {
-        bool watching = runtime->worker_count > 1 && watch(idle, runtime->worker_count);
-        skua_counter_add(&worker->counters.parks, 1);
-        uint64_t trim_ns = trim_time(worker);
-        skua_worker_engine_lock(worker); /* all the time: who sleeps needs no rescue */
-        (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching, trim_ns));
-        skua_ops_after_poll(worker);
-        skua_worker_engine_unlock(worker);
-        trim(worker, trim_ns);
+        bool watching = !worker->alone && watch(runtime);
+        poll(worker, watching);
         if (watching) {
             atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
             worker->watched = true;
@@ -210,8 +233,24 @@ void skua_idle_sleep(struct skua_worker *worker)
         worker->searching = true; /* J1 */
 }
 
+bool skua_idle_all_asleep(skua_runtime *runtime)
+{
+    /* seq_cst: ASLEEP in monitor.h */
+    uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_seq_cst);
+    return skua_idle_sleeping(word) == skua_runtime_present(runtime);
+}
+
+bool skua_idle_is_asleep(struct skua_worker *worker)
+{
+    /* relaxed: a guess */
+    uint64_t bits = atomic_load_explicit(&worker->thread.runtime->idle.sleepers[worker->index / 64],
+                                         memory_order_relaxed);
+    return (bits >> (worker->index % 64)) & 1;
+}
+
 void skua_idle_wake_all(skua_runtime *runtime)
 {
-    for (unsigned i = 0; i < runtime->worker_count; i++)
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++)
         runtime->workers[i].engine->ops->wake(runtime->workers[i].engine);
 }

@@ -7,6 +7,8 @@
  *        watcher: one sleeper, while somebody is awake, sleeps at most SKUA_WATCH_NS at a time and
  *        looks at the others' queues and next slots.
  *
+ *        A retired stand-in (blocked.h) has no bit, but is counted when it sleeps.
+ *
  * INVARIANTS
  *   J1  A worker whose bit was cleared by another is counted as searching from that moment, and is
  *       woken by engine wake (sticky), so it will look for work.
@@ -83,6 +85,10 @@ void skua_idle_search_end(struct skua_worker *worker, bool found);
 
 /* Sleeps in the engine until there may be something to do. */
 void skua_idle_sleep(struct skua_worker *worker);
+
+/* Whether no worker is awake; whether @worker is not. Guesses, the one in ASLEEP's order. */
+bool skua_idle_all_asleep(skua_runtime *runtime);
+bool skua_idle_is_asleep(struct skua_worker *worker);
 
 /* Wakes every worker. */
 void skua_idle_wake_all(skua_runtime *runtime);

@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define IDLE_VISITS 50u /* without any deque; then it sleeps until there is one */
+/* With nothing to look at; then it sleeps until there is something. */
+#define IDLE_NS (UINT64_C(50) * SKUA_NS_PER_MS)
 
 void skua_monitor_init(struct skua_monitor *monitor)
 {
@@ -19,6 +20,7 @@ void skua_monitor_init(struct skua_monitor *monitor)
     atomic_init(&monitor->started, false);
     monitor->running = false;
     monitor->seen = NULL;
+    monitor->blocked = (struct skua_blocked){.watches = NULL};
 }
 
 /* Whether something waits for @worker to come back to its loop. */
@@ -37,11 +39,12 @@ static bool has_waiting(struct skua_worker *worker)
     return due;
 }
 
-/* Looks at every worker. True if any has a deque. */
-static bool visit(skua_runtime *runtime)
+/* Looks at every worker for fork/join's sake. True if any has a deque. */
+static bool visit_deques(skua_runtime *runtime)
 {
     bool any = false;
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++) {
         struct skua_worker *worker = &runtime->workers[i];
         /* acquire: partner is the release in sched/fork.c */
         struct skua_deque *deque = atomic_load_explicit(&worker->fork_deque, memory_order_acquire);
@@ -59,24 +62,44 @@ static bool visit(skua_runtime *runtime)
     return any;
 }
 
+/* How soon to come again; 0 if there was nothing to look at. */
+static uint64_t visit(skua_runtime *runtime)
+{
+    bool deques = visit_deques(runtime);
+    bool awake = runtime->block_ns != 0 && skua_blocked_visit(runtime, skua_clock_now());
+    if (deques)
+        return SKUA_MONITOR_NS;
+    return awake ? skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS) : 0;
+}
+
+static void sleep_until_wanted(struct skua_monitor *monitor, skua_runtime *runtime)
+{
+    atomic_store_explicit(&monitor->awake, 0, memory_order_seq_cst); /* ASLEEP */
+    if (visit(runtime) != 0)
+        atomic_store_explicit(&monitor->awake, 1, memory_order_relaxed);
+    while (!atomic_load_explicit(&monitor->stop, memory_order_acquire) &&
+           !atomic_load_explicit(&monitor->awake, memory_order_seq_cst))
+        (void)skua_futex_wait(&monitor->awake, 0, SKUA_FOREVER);
+}
+
 static void *monitor_main(void *arg)
 {
     skua_runtime *runtime = arg;
     struct skua_monitor *monitor = &runtime->monitor;
-    unsigned idle = 0;
+    uint64_t next_ns = SKUA_MONITOR_NS;
+    uint64_t busy_ns = skua_clock_now();
     skua_thread_name("skua-monitor");
     while (!atomic_load_explicit(&monitor->stop, memory_order_acquire)) {
-        (void)skua_futex_wait(&monitor->stop, 0, skua_clock_now() + SKUA_MONITOR_NS);
-        idle = visit(runtime) ? 0 : idle + 1;
-        if (idle < IDLE_VISITS)
-            continue;
-        atomic_store_explicit(&monitor->awake, 0, memory_order_seq_cst); /* ASLEEP */
-        if (visit(runtime))
-            atomic_store_explicit(&monitor->awake, 1, memory_order_relaxed);
-        while (!atomic_load_explicit(&monitor->stop, memory_order_acquire) &&
-               !atomic_load_explicit(&monitor->awake, memory_order_seq_cst))
-            (void)skua_futex_wait(&monitor->awake, 0, SKUA_FOREVER);
-        idle = 0;
+        (void)skua_futex_wait(&monitor->stop, 0, skua_clock_now() + next_ns);
+        uint64_t again_ns = visit(runtime);
+        uint64_t now_ns = skua_clock_now();
+        if (again_ns != 0) {
+            next_ns = again_ns;
+            busy_ns = now_ns;
+        } else if (now_ns - busy_ns > IDLE_NS) {
+            sleep_until_wanted(monitor, runtime);
+            busy_ns = skua_clock_now();
+        }
     }
     return NULL;
 }
@@ -89,10 +112,19 @@ static SKUA_NOINLINE void start(skua_runtime *runtime)
         return;
     if (skua_vthread_simulated())
         return; /* nobody computes for long there: time stands still */
-    monitor->seen = calloc(runtime->worker_count, sizeof(*monitor->seen));
-    if (monitor->seen == NULL)
+    monitor->seen = calloc(runtime->workers_max, sizeof(*monitor->seen));
+    monitor->blocked.watches = calloc(runtime->workers_max, sizeof(*monitor->blocked.watches));
+    if (monitor->seen == NULL || monitor->blocked.watches == NULL)
         return;
     monitor->running = skua_os_thread_create(&monitor->thread, monitor_main, runtime) == 0;
+}
+
+void skua_monitor_start(skua_runtime *runtime)
+{
+    if (runtime->block_ns == 0)
+        return;
+    atomic_store_explicit(&runtime->monitor.awake, 1, memory_order_relaxed);
+    start(runtime);
 }
 
 void skua_monitor_wake(skua_runtime *runtime)
@@ -107,6 +139,14 @@ void skua_monitor_wake(skua_runtime *runtime)
         skua_futex_wake(&monitor->awake, 1);
 }
 
+void skua_monitor_worker_awake(skua_runtime *runtime)
+{
+    /* seq_cst: ASLEEP */
+    if (runtime->block_ns != 0 &&
+        !atomic_load_explicit(&runtime->monitor.awake, memory_order_seq_cst))
+        skua_monitor_wake(runtime);
+}
+
 void skua_monitor_fini(skua_runtime *runtime)
 {
     struct skua_monitor *monitor = &runtime->monitor;
@@ -118,5 +158,7 @@ void skua_monitor_fini(skua_runtime *runtime)
         monitor->running = false;
     }
     free(monitor->seen);
+    free(monitor->blocked.watches);
     monitor->seen = NULL;
+    monitor->blocked.watches = NULL;
 }

@@ -19,6 +19,9 @@
 #define RESCUE_US_DEFAULT 200
 #define RESCUE_US_MAX 1000000
 #define SPIN_US_MAX 1000000
+#define BLOCK_US_DEFAULT 20000
+#define BLOCK_US_MIN 1000
+#define BLOCK_US_MAX 1000000000
 
 /* $SKUA_WORKERS: 0 if unset or empty, -EINVAL if it is not a number from 1 to SKUA_WORKERS_MAX. */
 static int workers_from_environment(void)
@@ -51,6 +54,11 @@ static int check(const skua_options *o)
     if (o->spin_us < -1 || o->spin_us > SPIN_US_MAX)
         return -EINVAL;
     if (o->rescue_us < -1 || o->rescue_us > RESCUE_US_MAX)
+        return -EINVAL;
+    if (o->block_us < -1 || o->block_us > BLOCK_US_MAX ||
+        (o->block_us > 0 && o->block_us < BLOCK_US_MIN))
+        return -EINVAL;
+    if (o->stand_ins < -1 || o->stand_ins > (int)SKUA_WORKERS_MAX)
         return -EINVAL;
     return 0;
 }
@@ -86,6 +94,11 @@ int skua_options_complete(const skua_options *given, skua_options *full, unsigne
         full->spin_us = cpus > 1 ? SPIN_US_DEFAULT : -1;
     if (full->rescue_us == 0)
         full->rescue_us = RESCUE_US_DEFAULT;
+    if (full->block_us == 0)
+        full->block_us = BLOCK_US_DEFAULT;
+    if (full->stand_ins == 0)
+        full->stand_ins = (int)full->workers;
+    full->stand_ins = skua_min(full->stand_ins, (int)(SKUA_WORKERS_MAX - full->workers));
     *cpus_allowed = cpus;
     return 0;
 }

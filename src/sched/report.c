@@ -2,11 +2,13 @@
  * sched/report.c - what the runtime says on its own: an error nobody read, a stack that overflowed;
  * and what it says when asked: information, counters, lists.
  */
+#include "platform/clock.h"
 #include "platform/fault.h"
 #include "platform/safe_print.h"
 #include "sched/executor_impl.h"
 #include "sched/runtime_impl.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +37,63 @@ void skua_report_failure(const struct skua_task *task)
         runtime->options.on_failure(&failure, runtime->options.on_failure_arg);
     else
         print_failure(&failure);
+}
+
+/* ---- blocked workers ------------------------------------------------------------------------- */
+
+#define PRINT_EVERY_NS SKUA_NS_PER_SEC
+#define PRINT_FRAMES 8u
+
+static void print_frame(FILE *out, const void *address)
+{
+    Dl_info info;
+    if (dladdr(address, &info) == 0)
+        return;
+    const char *slash = info.dli_fname != NULL ? strrchr(info.dli_fname, '/') : NULL;
+    const char *file = slash != NULL ? slash + 1 : info.dli_fname;
+    if (info.dli_sname != NULL)
+        fprintf(out, "skua:   %s+0x%zx (%s)\n", info.dli_sname,
+                (size_t)((const char *)address - (const char *)info.dli_saddr), file);
+    else
+        fprintf(out, "skua:   %s+0x%zx\n", file,
+                (size_t)((const char *)address - (const char *)info.dli_fbase));
+}
+
+/* One write for all of it, so that it does not mix with other output. */
+static void print_blockage(const skua_blockage *blockage)
+{
+    char text[4096];
+    FILE *out = fmemopen(text, sizeof(text), "w");
+    if (out == NULL)
+        return;
+    fprintf(out, "skua: worker %u has been blocked for %u ms in ", blockage->worker,
+            (unsigned)(blockage->for_ns / SKUA_NS_PER_MS));
+    if (blockage->syscall >= 0)
+        fprintf(out, "system call %ld by ", blockage->syscall);
+    else
+        fprintf(out, "the kernel by ");
+    if (blockage->name != NULL)
+        fprintf(out, "%s, ", blockage->name);
+    fprintf(out, "%s\n", blockage->site != NULL ? blockage->site : "unknown site");
+    for (size_t i = 0; i < blockage->frame_count && i < PRINT_FRAMES; i++)
+        print_frame(out, blockage->frames[i]);
+    long length = ftell(out);
+    if (fclose(out) == 0 && length > 0)
+        fwrite(text, 1, (size_t)length, stderr);
+}
+
+void skua_report_blockage(skua_runtime *runtime, const skua_blockage *blockage)
+{
+    struct skua_blocked *blocked = &runtime->monitor.blocked;
+    if (runtime->options.on_blocked != NULL) {
+        runtime->options.on_blocked(blockage, runtime->options.on_blocked_arg);
+        return;
+    }
+    uint64_t now_ns = skua_clock_now();
+    if (blocked->printed_ns != 0 && now_ns - blocked->printed_ns < PRINT_EVERY_NS)
+        return;
+    blocked->printed_ns = now_ns;
+    print_blockage(blockage);
 }
 
 /* ---- stack overflow -------------------------------------------------------------------------- */
@@ -109,7 +168,10 @@ int skua_runtime_info(skua_runtime *runtime, skua_info *info)
                         .stack_size_bytes = runtime->options.stack_size_bytes,
                         .stacks_created = stacks.created,
                         .stack_high_water_bytes = stacks.high_water_bytes,
-                        .tasks_live = skua_runtime_live(runtime)};
+                        .tasks_live = skua_runtime_live(runtime),
+                        .stand_ins = skua_runtime_present(runtime) - runtime->worker_count,
+                        /* relaxed: some recent value */
+                        .blocked = atomic_load_explicit(&runtime->blocked, memory_order_relaxed)};
     (void)snprintf(info->engine, sizeof(info->engine), "%s", runtime->engine_ops->name);
     (void)snprintf(info->stack_guard, sizeof(info->stack_guard), "%s", stacks.guard);
     describe_engine(runtime, info->engine_mode, sizeof(info->engine_mode));
@@ -118,7 +180,7 @@ int skua_runtime_info(skua_runtime *runtime, skua_info *info)
 
 int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats *stats)
 {
-    if (runtime == NULL || stats == NULL || index >= runtime->worker_count)
+    if (runtime == NULL || stats == NULL || index >= skua_runtime_present(runtime))
         return -EINVAL;
     struct skua_worker *worker = &runtime->workers[index];
     struct skua_worker_counters *c = &worker->counters;
@@ -147,6 +209,7 @@ int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats 
         .jobs_forced = READ(c->jobs_forced),
         .rescues = READ(c->rescues),
         .ops_rescued = READ(c->ops_rescued),
+        .blockages = READ(c->blockages),
     };
 #undef READ
     return 0;

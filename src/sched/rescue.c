@@ -41,7 +41,8 @@ void skua_rescue_look(struct skua_worker *worker, uint64_t now_ns)
     if (now_ns - worker->looked_ns < runtime->rescue_ns / 2)
         return;
     worker->looked_ns = now_ns;
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++) {
         struct skua_worker *victim = &runtime->workers[i];
         /* relaxed: ORDER */
         uint64_t polled_ns = atomic_load_explicit(&victim->polled_ns, memory_order_relaxed);

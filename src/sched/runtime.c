@@ -29,10 +29,12 @@ uint64_t skua_runtime_live(skua_runtime *runtime)
 {
     /* Ends first: an object counted as ended is then counted as started too. */
     uint64_t ended = atomic_load_explicit(&runtime->foreign_ended, memory_order_seq_cst);
-    for (unsigned i = 0; i < runtime->worker_count; i++)
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++)
         ended += atomic_load_explicit(&runtime->workers[i].counters.ended, memory_order_acquire);
     uint64_t started = atomic_load_explicit(&runtime->foreign_started, memory_order_seq_cst);
-    for (unsigned i = 0; i < runtime->worker_count; i++)
+    present = skua_runtime_present(runtime); /* again: one may have come and ended some */
+    for (unsigned i = 0; i < present; i++)
         started +=
             atomic_load_explicit(&runtime->workers[i].counters.spawned, memory_order_acquire);
     return started - ended;
@@ -97,6 +99,9 @@ bool skua_runtime_worker_ready(skua_runtime *runtime, int error)
     runtime->up++;
     if (error < 0 && runtime->start_error == 0)
         runtime->start_error = error;
+    else if (error == 0 && runtime->go) /* a stand-in */
+        /* release: partner is skua_runtime_present() */
+        atomic_store_explicit(&runtime->present, runtime->up, memory_order_release);
     skua_os_condition_broadcast(&runtime->changed);
     while (!runtime->go)
         skua_os_condition_wait(&runtime->changed, &runtime->lock);
@@ -105,12 +110,30 @@ bool skua_runtime_worker_ready(skua_runtime *runtime, int error)
     return ok;
 }
 
+int skua_runtime_add_worker(skua_runtime *runtime)
+{
+    unsigned index = skua_runtime_present(runtime);
+    struct skua_worker *worker = &runtime->workers[index];
+    unsigned up = index + 1;
+    int rc = skua_os_thread_create(&worker->os_thread, skua_worker_main, worker);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&runtime->lock);
+    while (runtime->up < up)
+        skua_os_condition_wait(&runtime->changed, &runtime->lock);
+    rc = runtime->start_error;
+    pthread_mutex_unlock(&runtime->lock);
+    if (rc < 0)
+        skua_os_thread_join(&worker->os_thread);
+    return rc;
+}
+
 void skua_runtime_workers_quiet(skua_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->lock);
     runtime->quiet++;
     skua_os_condition_broadcast(&runtime->changed);
-    while (runtime->quiet < runtime->worker_count + 1)
+    while (runtime->quiet < skua_runtime_present(runtime) + 1)
         skua_os_condition_wait(&runtime->changed, &runtime->lock);
     pthread_mutex_unlock(&runtime->lock);
 }
@@ -151,7 +174,7 @@ static int start_workers(skua_runtime *runtime)
 
 static void init_workers(skua_runtime *runtime)
 {
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
+    for (unsigned i = 0; i < runtime->workers_max; i++) {
         struct skua_worker *worker = &runtime->workers[i];
         *worker = (struct skua_worker){.index = i, .alone = runtime->worker_count == 1};
         worker->thread.worker = worker;
@@ -168,7 +191,7 @@ static void init_workers(skua_runtime *runtime)
 /* All threads of an attempt that failed are gone. */
 static void reset_workers(skua_runtime *runtime)
 {
-    for (unsigned i = 0; i < runtime->worker_count; i++)
+    for (unsigned i = 0; i < runtime->workers_max; i++)
         skua_timer_queue_fini(&runtime->workers[i].timers);
     init_workers(runtime);
     runtime->up = 0; /* without the lock: nobody else is there */
@@ -224,7 +247,7 @@ static void unmake(skua_runtime *runtime)
     skua_executor_destroy_owned(runtime->cpu);
     skua_executor_destroy_owned(runtime->blocking);
     if (runtime->workers != NULL) {
-        for (unsigned i = 0; i < runtime->worker_count; i++)
+        for (unsigned i = 0; i < runtime->workers_max; i++)
             skua_timer_queue_fini(&runtime->workers[i].timers);
     }
     skua_inject_queue_fini(&runtime->inject);
@@ -247,7 +270,7 @@ static int make(skua_runtime *runtime)
     if (rc < 0)
         return rc;
     runtime->workers =
-        aligned_alloc(SKUA_CACHE_LINE, sizeof(struct skua_worker) * runtime->worker_count);
+        aligned_alloc(SKUA_CACHE_LINE, sizeof(struct skua_worker) * runtime->workers_max);
     if (runtime->workers == NULL)
         return -ENOMEM;
     init_workers(runtime);
@@ -267,6 +290,12 @@ static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
     runtime->spin_ns = options->spin_us > 0 ? (uint64_t)options->spin_us * SKUA_NS_PER_US : 0;
     if (options->workers > 1 && options->rescue_us > 0)
         runtime->rescue_ns = (uint64_t)options->rescue_us * SKUA_NS_PER_US;
+    if (options->block_us > 0)
+        runtime->block_ns = (uint64_t)options->block_us * SKUA_NS_PER_US;
+    runtime->workers_max = options->workers;
+    if (runtime->block_ns != 0 && runtime->rescue_ns != 0 && options->stand_ins > 0)
+        runtime->workers_max += (unsigned)options->stand_ins;
+    atomic_init(&runtime->present, options->workers);
     skua_idle_init(&runtime->idle);
     skua_monitor_init(&runtime->monitor);
     skua_inject_queue_init(&runtime->inject);
@@ -306,6 +335,7 @@ int skua_runtime_start(skua_runtime **out, const skua_options *options)
         skua_fork_guard_release();
         return rc;
     }
+    skua_monitor_start(runtime);
     *out = runtime;
     return 0;
 }
@@ -340,7 +370,8 @@ static void cancel_everything(skua_runtime *runtime)
         skua_fork_disturb_all(runtime);
         skua_runtime_unpin(runtime);
     }
-    for (unsigned i = 0; i < runtime->worker_count; i++)
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++)
         atomic_store_explicit(&runtime->workers[i].cancel_scan, true, memory_order_seq_cst);
     skua_idle_wake_all(runtime);
 }
@@ -381,15 +412,16 @@ int skua_runtime_stop(skua_runtime *runtime, skua_stop_mode mode, uint64_t deadl
     int rc = wait_drained(runtime, mode == SKUA_STOP_CANCEL, deadline_ns);
     if (rc < 0)
         return rc;
+    skua_monitor_fini(runtime); /* it looks at engines, and starts stand-ins */
     atomic_store_explicit(&runtime->phase, SKUA_PHASE_EXITING, memory_order_seq_cst);
     unsigned spins = 0;
     /* acquire: partner is unpin's release. A pin is held for a push and a wake, no longer. */
     while (atomic_load_explicit(&runtime->pins, memory_order_seq_cst) != 0)
         skua_spin_wait(&spins);
-    skua_monitor_fini(runtime); /* it looks at engines */
     skua_idle_wake_all(runtime);
     stopper_quiet(runtime);
-    for (unsigned i = 0; i < runtime->worker_count; i++)
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++)
         skua_os_thread_join(&runtime->workers[i].os_thread);
     unmake(runtime);
     skua_overflow_uninstall();

@@ -6,6 +6,9 @@
  *        as were started (sums of counters; see skua_runtime_live()). EXITING: every queue is empty
  *        and stays so; workers leave their loop.
  *
+ * UP     Workers and their count are made at the start, all or none. Stand-ins come later, one at a
+ *        time and at the monitor's request alone; the monitor ends before the workers do.
+ *
  * PIN    A thread that is not of this runtime may be about to queue a task or wake a worker when
  *        the last task ends. It pins the runtime first: skua_runtime_pin() counts, then looks at
  *        the phase; the stopping thread sets EXITING, then waits until nobody is counted (seq_cst
@@ -32,10 +35,12 @@ struct skua_buffers {
 
 struct skua_runtime {
     /* constant after start */
-    unsigned worker_count;
+    unsigned worker_count; /* asked for; stand-ins follow them: blocked.h */
+    unsigned workers_max;  /* with all the stand-ins there may ever be */
     unsigned cpus_allowed;
     uint64_t spin_ns;
     uint64_t rescue_ns;                       /* 0: off */
+    uint64_t block_ns;                        /* 0: off */
     skua_options options;                     /* with the defaults filled in */
     const struct skua_engine_ops *engine_ops; /* of all workers */
     const char *engine_why;                   /* "" or who asked for it, for people */
@@ -47,7 +52,9 @@ struct skua_runtime {
 
     /* read on every spawn, written once or twice */
     _Atomic uint32_t phase SKUA_CACHE_ALIGNED;
-    _Atomic bool cancel_all; /* stopping by cancel: every task counts as cancelled */
+    _Atomic bool cancel_all;  /* stopping by cancel: every task counts as cancelled */
+    _Atomic unsigned present; /* workers there are; grows by stand-ins. See blocked.h */
+    _Atomic unsigned blocked; /* workers found in a system call */
 
     struct skua_inject_queue inject;
     struct skua_idle idle;
@@ -71,8 +78,15 @@ struct skua_runtime {
 
     _Atomic(struct skua_buffers *) buffers; /* set once */
 
-    struct skua_worker *workers; /* worker_count of them */
+    struct skua_worker *workers; /* workers_max of them, of which present have an engine */
 };
+
+/* The workers there are, stand-ins included: those whose index is below. */
+static inline unsigned skua_runtime_present(skua_runtime *runtime)
+{
+    /* acquire: partner is the release of whoever has come up */
+    return atomic_load_explicit(&runtime->present, memory_order_acquire);
+}
 
 static inline bool skua_runtime_refuses(skua_runtime *runtime)
 {
@@ -101,6 +115,9 @@ struct skua_slab_pool *skua_runtime_objects(skua_runtime *runtime);
 /* A worker has come up (0) or failed. Waits for the others. False: start-up failed, leave. */
 bool skua_runtime_worker_ready(skua_runtime *runtime, int error);
 
+/* The monitor: starts one more worker and waits until it is up. 0, or -errno: there is none. */
+int skua_runtime_add_worker(skua_runtime *runtime);
+
 /* A worker has left its loop. Waits until all have and the stopper is done: no more wakes. */
 void skua_runtime_workers_quiet(skua_runtime *runtime);
 
@@ -109,6 +126,9 @@ int skua_options_complete(const skua_options *given, skua_options *full, unsigne
 
 /* Calls the failure hook for @task, whose error nobody read. */
 void skua_report_failure(const struct skua_task *task);
+
+/* Calls the hook for a worker found in a system call, or prints it. The monitor only. */
+void skua_report_blockage(skua_runtime *runtime, const skua_blockage *blockage);
 
 /* Stack overflow reports: installed with the first runtime, removed with the last. */
 int skua_overflow_install(void);

@@ -280,7 +280,7 @@ static struct skua_task *steal_next(struct skua_worker *worker, struct skua_work
 static struct skua_task *steal(struct skua_worker *worker)
 {
     skua_runtime *runtime = worker->thread.runtime;
-    unsigned count = runtime->worker_count;
+    unsigned count = skua_runtime_present(runtime);
     unsigned start = (unsigned)(next_random(worker) % count);
     struct skua_task *task = skua_fork_steal_orphan(worker);
     if (task != NULL)
@@ -310,12 +310,17 @@ bool skua_worker_any_work(struct skua_worker *self)
     skua_runtime *runtime = self->thread.runtime;
     if (skua_inject_queue_count(&runtime->inject) != 0)
         return true;
-    for (unsigned i = 0; i < runtime->worker_count; i++) {
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++) {
         if (skua_run_queue_count(&runtime->workers[i].queue) != 0)
             return true;
     }
-    if (skua_fork_any_public(self))
-        return true;
+    return skua_fork_any_public(self) || skua_worker_own_work(self);
+}
+
+bool skua_worker_own_work(struct skua_worker *self)
+{
+    skua_runtime *runtime = self->thread.runtime;
     return atomic_load_explicit(&self->next, memory_order_seq_cst) != NULL ||
            atomic_load_explicit(&self->cancel_scan, memory_order_seq_cst) ||
            atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == SKUA_PHASE_EXITING;
@@ -614,8 +619,20 @@ static struct skua_task *search(struct skua_worker *worker)
     return task; /* NULL: still counted as searching: skua_idle_sleep() takes care of that */
 }
 
+/* What a retired stand-in still runs: its own. */
+static struct skua_task *find_own(struct skua_worker *worker)
+{
+    poll_engine(worker);
+    worker->budget = TURNS_WITH_OPS;
+    struct skua_task *task = take_local(worker);
+    skua_idle_search_end(worker, true); /* whoever was to be found by it needs another */
+    return task;
+}
+
 static struct skua_task *find(struct skua_worker *worker)
 {
+    if (skua_worker_is_retired(worker))
+        return find_own(worker);
     /*
      * Whatever there is to do here, a share of what comes from outside: it would wait for ever
      * behind a computation that always has jobs. Visits count too: tasks that wait for a moment,
@@ -657,8 +674,16 @@ static void run_loop(struct skua_worker *worker)
         if (exiting)
             return;
         skua_idle_sleep(worker);
+        skua_monitor_worker_awake(runtime);
         skua_worker_timers(worker, worker);
     }
+}
+
+void skua_worker_retire(struct skua_worker *worker, bool retired)
+{
+    /* relaxed: what counts is that it is seen some time after the wake */
+    atomic_store_explicit(&worker->retired, retired, memory_order_relaxed);
+    worker->engine->ops->wake(worker->engine);
 }
 
 static int worker_init(struct skua_worker *worker)
@@ -683,6 +708,7 @@ void *skua_worker_main(void *arg)
 {
     struct skua_worker *worker = arg;
     skua_runtime *runtime = worker->thread.runtime;
+    worker->tid = skua_thread_id();
     skua_tls_set(&worker->thread);
     skua_ctx_init_thread(&worker->thread.base);
     skua_slab_cache_init(&worker->thread.objects, runtime->objects);

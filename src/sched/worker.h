@@ -82,6 +82,7 @@ struct skua_worker_counters {
     _Atomic uint64_t jobs_forced;
     _Atomic uint64_t rescues;
     _Atomic uint64_t ops_rescued;
+    _Atomic uint64_t blockages; /* this one is the monitor's */
 };
 
 /* Giving unused stacks' memory back, in idle time. */
@@ -126,6 +127,7 @@ struct skua_worker {
 
     /* constant after start */
     unsigned index;
+    pid_t tid;
     struct skua_engine *engine;
     struct skua_os_thread os_thread;
 
@@ -139,6 +141,7 @@ struct skua_worker {
     struct skua_spin engine_lock;
     _Atomic uint64_t polled_ns; /* when the engine was last looked at */
     _Atomic bool service;       /* the monitor asks for a visit to the engine; see monitor.h */
+    _Atomic bool retired;       /* a stand-in that is not needed; see blocked.h */
     _Atomic bool cancel_scan;   /* look for cancelled tasks among ops */
     struct skua_ops_cancels cancels;
     struct skua_spin timer_lock;
@@ -149,6 +152,15 @@ struct skua_worker {
 static SKUA_ALWAYS_INLINE struct skua_thread *skua_thread_self(void)
 {
     return skua_tls_get();
+}
+
+/* The monitor: a stand-in is to retire, or to be back. */
+void skua_worker_retire(struct skua_worker *worker, bool retired);
+
+static inline bool skua_worker_is_retired(struct skua_worker *worker)
+{
+    /* relaxed: it is woken after a change */
+    return skua_unlikely(atomic_load_explicit(&worker->retired, memory_order_relaxed));
 }
 
 /* A worker thread's main function; @arg is the struct skua_worker. */
@@ -185,6 +197,9 @@ void skua_schedule(struct skua_task *task);
  * sleep.
  */
 bool skua_worker_any_work(struct skua_worker *self);
+
+/* Whether @self has work that is for nobody else. */
+bool skua_worker_own_work(struct skua_worker *self);
 
 /*
  * From a task that has run for long: polls the engine, and lets others run if any are ready. May

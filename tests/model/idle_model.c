@@ -26,7 +26,7 @@
 #include <string.h>
 
 #define WORKERS_MAX 3u
-#define LABELS 21u /* 16 in idle.c, 5 in the copies */
+#define LABELS 23u /* 18 in idle.c, 5 in the copies */
 
 static struct skua_runtime runtime;
 static struct skua_worker workers[WORKERS_MAX];
@@ -34,6 +34,7 @@ static struct skua_engine engines[WORKERS_MAX];
 static _Atomic bool woken[WORKERS_MAX];   /* what wake() leaves for poll() */
 static _Atomic bool looking[WORKERS_MAX]; /* awake, and not followed any further */
 static _Atomic bool timed[WORKERS_MAX];   /* asleep until a deadline; nobody else looks */
+static _Atomic bool resting[WORKERS_MAX]; /* asleep, retired */
 static _Atomic uint32_t injected;         /* the inject queue's count */
 static struct skua_spin inject_lock;
 static unsigned timer_of;                  /* whose next sleep ends at once; constant after setup */
@@ -55,12 +56,15 @@ static unsigned engine_poll(struct skua_engine *engine, uint64_t deadline_ns)
     if (index == timer_of)
         return 0;
     atomic_store_explicit(&timed[index], is_timed, memory_order_relaxed);
+    bool rests = skua_worker_is_retired(&workers[index]) && !skua_idle_is_asleep(&workers[index]);
+    atomic_store_explicit(&resting[index], rests, memory_order_relaxed);
     if (!is_timed || model_choose(2) == 0) {
         (void)model_await(&woken[index], 1, 1, memory_order_relaxed, true,
                           MODEL_SITE(&woken[index]));
         atomic_store_explicit(&woken[index], false, memory_order_relaxed);
     }
     atomic_store_explicit(&timed[index], false, memory_order_relaxed);
+    atomic_store_explicit(&resting[index], false, memory_order_relaxed);
     return 0;
 }
 
@@ -101,6 +105,11 @@ bool skua_worker_any_work(struct skua_worker *self)
     /* [look] in inject_queue.h */
     if (atomic_load_explicit(&injected, memory_order_seq_cst) != 0)
         return true;
+    return skua_worker_own_work(self);
+}
+
+bool skua_worker_own_work(struct skua_worker *self)
+{
     return atomic_load_explicit(&next[self->index], memory_order_seq_cst) != 0;
 }
 
@@ -216,6 +225,16 @@ static void worker_0_is_woken_and_hogs(void)
         atomic_store_explicit(&looking[0], true, memory_order_relaxed);
 }
 
+/* Asleep from the start, and retired when it is woken, which was to find what is there. */
+static void worker_0_is_woken_and_retires(void)
+{
+    begin(&workers[0]);
+    (void)engine_poll(&engines[0], UINT64_MAX);
+    workers[0].searching = true;             /* J1 */
+    skua_idle_search_end(&workers[0], true); /* find_own() */
+    skua_idle_sleep(&workers[0]);
+}
+
 /* A timer ends its sleep, and the timer's task wakes another one and computes without end. */
 static void worker_0_sleeps_and_hogs(void)
 {
@@ -267,6 +286,8 @@ static void setup(unsigned count)
     memset(&runtime, 0, sizeof(runtime));
     memset(workers, 0, sizeof(workers));
     runtime.worker_count = count;
+    model_ignore(&runtime.present, sizeof(runtime.present));
+    atomic_store_explicit(&runtime.present, count, memory_order_relaxed);
     timer_of = WORKERS_MAX;
     runtime.workers = workers;
     model_ignore(workers, sizeof(workers));
@@ -277,10 +298,12 @@ static void setup(unsigned count)
         workers[i].thread.runtime = &runtime;
         workers[i].thread.worker = &workers[i];
         workers[i].index = i;
+        workers[i].alone = count == 1;
         workers[i].engine = &engines[i];
         engines[i].ops = &engine_ops;
         atomic_init(&woken[i], false);
         atomic_init(&timed[i], false);
+        atomic_init(&resting[i], false);
         atomic_init(&looking[i], false);
         atomic_init(&next[i], 0);
     }
@@ -309,10 +332,27 @@ static void setup_two_with_timer(void)
     timer_of = 0;
 }
 
+static void retire(unsigned index)
+{
+    atomic_store_explicit(&workers[index].retired, true, memory_order_relaxed);
+}
+
+static void setup_two_first_retired_with_timer(void)
+{
+    setup_two_with_timer();
+    retire(0);
+}
+
 static void setup_two_first_asleep(void)
 {
     setup(2);
     put_to_sleep(0);
+}
+
+static void setup_two_first_asleep_and_retired(void)
+{
+    setup_two_first_asleep();
+    retire(0);
 }
 
 static void setup_two_last_asleep(void)
@@ -331,6 +371,7 @@ static void finish(void)
 {
     uint64_t bits = atomic_load_explicit(&runtime.idle.sleepers[0], memory_order_relaxed);
     uint32_t word = atomic_load_explicit(&runtime.idle.word, memory_order_relaxed);
+    uint64_t retired = 0;
     bool is_watched = false;
     bool is_left = false;
 
@@ -338,10 +379,12 @@ static void finish(void)
         if (atomic_load_explicit(&looking[i], memory_order_relaxed) ||
             atomic_load_explicit(&woken[i], memory_order_relaxed))
             return;
+        if (atomic_load_explicit(&resting[i], memory_order_relaxed))
+            retired |= UINT64_C(1) << i;
     }
-    if (skua_idle_sleeping(word) != (uint32_t)__builtin_popcountll(bits))
+    if (skua_idle_sleeping(word) != (uint32_t)__builtin_popcountll(bits | retired))
         model_fail("the count of sleepers is wrong");
-    if (bits == (UINT64_C(1) << runtime.worker_count) - 1 &&
+    if ((bits | retired) == (UINT64_C(1) << runtime.worker_count) - 1 &&
         atomic_load_explicit(&injected, memory_order_relaxed) != 0)
         model_fail("work was injected, and all sleep");
     for (unsigned i = 0; i < runtime.worker_count; i++) {
@@ -370,6 +413,14 @@ static const struct model_scenario scenarios[] = {
      setup_two_with_timer,
      {worker_0_sleeps_and_hogs, worker_1_naps},
      finish},
+    {"a retired one is woken",
+     setup_two_first_asleep_and_retired,
+     {worker_0_is_woken_and_retires, worker_1_naps, outside_once},
+     finish},
+    {"a retired one is woken by a timer to hog",
+     setup_two_first_retired_with_timer,
+     {worker_0_sleeps_and_hogs, worker_1_naps},
+     finish},
     {"two workers fall asleep, one from outside",
      setup_two,
      {worker_0_naps, worker_1_naps, outside_once},
@@ -393,10 +444,11 @@ static const struct model_spared spared[] = {
     {"skua_idle_search_begin", memory_order_seq_cst, MODEL_UPDATES, 1, NO_DECISION},
     {"watch", memory_order_seq_cst, MODEL_UPDATES, 2, NO_DECISION},
     {"watch", memory_order_seq_cst, MODEL_READS, 1, NO_DECISION},
+    {"sleep_retired", memory_order_seq_cst, MODEL_UPDATES, 1, NO_DECISION},
     {"skua_idle_sleep", memory_order_seq_cst, MODEL_WRITES, 1,
      "who leaves the watch changes word after it"},
     {"unwatched", memory_order_seq_cst, MODEL_READS, 1, "word has been changed just before"},
-    {"skua_worker_any_work", memory_order_seq_cst, MODEL_READS, 1, "of the own slot"},
+    {"skua_worker_own_work", memory_order_seq_cst, MODEL_READS, 1, "of the own slot"},
     {"take_injected", memory_order_seq_cst, MODEL_READS, 1, "looked at again before sleep"},
 };
 

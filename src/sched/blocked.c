@@ -1,0 +1,162 @@
+/*
+ * sched/blocked.c - see blocked.h.
+ */
+#include "sched/blocked.h"
+
+#include "platform/thread_look.h"
+#include "sched/runtime_impl.h"
+
+#define FRAMES_MAX 24u
+#define NAME_BYTES 64u
+#define SITE_BYTES 128u
+
+/* ---- what it is about ------------------------------------------------------------------------ */
+
+/* Copies what is left of the string at @from. @to, or NULL if there is none. */
+static const char *look_at_string(char *to, size_t size, const char *from)
+{
+    if (from == NULL)
+        return NULL;
+    for (size_t i = 0; i < size - 1; i++) {
+        if (!skua_memory_look(to + i, from + i, 1))
+            return NULL;
+        if (to[i] == '\0')
+            return to;
+    }
+    to[size - 1] = '\0';
+    return to;
+}
+
+static void report(struct skua_worker *worker, const struct skua_thread_look *look, uint64_t for_ns)
+{
+    void *frames[FRAMES_MAX];
+    char name[NAME_BYTES];
+    char site[SITE_BYTES];
+    struct skua_task *task;
+    struct skua_task copy;
+    skua_blockage blockage = {
+        .worker = worker->index, .syscall = look->syscall, .for_ns = for_ns, .frames = frames};
+    blockage.frame_count = skua_thread_frames(look, frames, FRAMES_MAX);
+    if (skua_memory_look(&task, &worker->thread.task, sizeof(task)) && task != NULL &&
+        skua_memory_look(&copy, task, sizeof(copy))) {
+        /* relaxed, both: of a copy that is nobody else's */
+        const char *at = atomic_load_explicit(&copy.site, memory_order_relaxed);
+        blockage.entry = atomic_load_explicit(&copy.fn, memory_order_relaxed);
+        blockage.name = look_at_string(name, sizeof(name), skua_task_given_name(&copy));
+        blockage.site = look_at_string(site, sizeof(site), at);
+    }
+    skua_report_blockage(worker->thread.runtime, &blockage);
+}
+
+/* ---- stand-ins ------------------------------------------------------------------------------- */
+
+/* Whether each of the workers that the user asked for is held up. */
+static bool are_all_held(skua_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        if (!runtime->monitor.blocked.watches[i].held)
+            return false;
+    }
+    return true;
+}
+
+/* As many stand-ins as are needed, as far as they go. */
+static void stand_in(skua_runtime *runtime)
+{
+    struct skua_blocked *blocked = &runtime->monitor.blocked;
+    /* relaxed: the monitor's own */
+    unsigned wanted = atomic_load_explicit(&runtime->blocked, memory_order_relaxed);
+    if (are_all_held(runtime))
+        wanted = skua_max(wanted, runtime->worker_count);
+    wanted = skua_min(wanted, runtime->workers_max - runtime->worker_count);
+    while (blocked->standing_in < wanted && !blocked->exhausted) {
+        unsigned index = runtime->worker_count + blocked->standing_in;
+        if (index < skua_runtime_present(runtime))
+            skua_worker_retire(&runtime->workers[index], false);
+        else
+            blocked->exhausted = skua_runtime_add_worker(runtime) < 0;
+        if (!blocked->exhausted)
+            blocked->standing_in++;
+    }
+    while (blocked->standing_in > wanted) {
+        blocked->standing_in--;
+        unsigned index = runtime->worker_count + blocked->standing_in;
+        skua_worker_retire(&runtime->workers[index], true);
+    }
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+/* Whether @worker is in its engine, asleep or not. */
+static bool is_in_engine(struct skua_worker *worker)
+{
+    if (worker->alone)
+        return skua_idle_is_asleep(worker);
+    if (!skua_spin_try_lock(&worker->engine_lock))
+        return true;
+    skua_spin_unlock(&worker->engine_lock);
+    return skua_idle_is_asleep(worker);
+}
+
+/* True if @worker sleeps in the kernel, for the second visit in a row. */
+static bool is_asleep_twice(struct skua_worker *worker, struct skua_blocked_watch *watch,
+                            struct skua_thread_look *look)
+{
+    bool before = watch->asleep;
+    watch->asleep = skua_thread_look(worker->tid, look) == 1;
+    return before && watch->asleep;
+}
+
+/* relaxed, both: for skua_runtime_info(); only the monitor writes */
+static void count_blocked(skua_runtime *runtime, int change)
+{
+    unsigned count = atomic_load_explicit(&runtime->blocked, memory_order_relaxed);
+    atomic_store_explicit(&runtime->blocked, count + (unsigned)change, memory_order_relaxed);
+}
+
+static void end_blockage(struct skua_worker *worker, struct skua_blocked_watch *watch)
+{
+    if (watch->blocked)
+        count_blocked(worker->thread.runtime, -1);
+    watch->blocked = false;
+    watch->asleep = false;
+}
+
+static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch, uint64_t now_ns)
+{
+    /* relaxed: the owner's own counter */
+    uint64_t switches = atomic_load_explicit(&worker->counters.switches, memory_order_relaxed);
+    watch->held = false;
+    if (switches != watch->switches || watch->since_ns == 0) {
+        watch->switches = switches;
+        watch->since_ns = now_ns;
+        watch->asleep = false;
+        end_blockage(worker, watch);
+        return;
+    }
+    if (now_ns - watch->since_ns < worker->thread.runtime->block_ns)
+        return;
+    if (is_in_engine(worker)) {
+        end_blockage(worker, watch);
+        return;
+    }
+    /* relaxed: whether there is one */
+    watch->held = atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) == NULL;
+    struct skua_thread_look look;
+    if (watch->blocked || !is_asleep_twice(worker, watch, &look))
+        return;
+    watch->blocked = true;
+    count_blocked(worker->thread.runtime, 1);
+    skua_counter_add(&worker->counters.blockages, 1);
+    report(worker, &look, now_ns - watch->since_ns);
+}
+
+bool skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns)
+{
+    struct skua_blocked *blocked = &runtime->monitor.blocked;
+    unsigned present = skua_runtime_present(runtime);
+    for (unsigned i = 0; i < present; i++)
+        look_at(&runtime->workers[i], &blocked->watches[i], now_ns);
+    stand_in(runtime);
+    return !skua_idle_all_asleep(runtime);
+}

@@ -1,0 +1,62 @@
+/*
+ * sched/blocked.h - a worker that sits in a blocking system call is noticed, reported and stood in
+ * for; so are workers that compute when all do.
+ *
+ * WHAT   A task that calls read(2), sleep(3) or a database's client library itself takes its worker
+ *        along. The monitor sees that the worker has made no switch for runtime.block_ns, is not in
+ *        its engine, and sleeps in the kernel at two visits in a row. Then it reports the task and
+ *        where it is (see report.h's hook), and sees to it that there are as many stand-ins awake
+ *        as workers are blocked: so as many run tasks as the user asked for. A stand-in is a worker
+ *        like any other, with an engine, made when the first one is needed; the blocked worker's
+ *        queue is stolen from and its engine and timers are rescued as those of one that computes.
+ *
+ * COMPUTE One that computes is no loss: its CPU is busy. But when every worker is held up by a task
+ *        that computes or blocks, nobody is left to serve the others. Then there are as many
+ *        stand-ins as workers, and the kernel shares the CPUs out between them; until one of the
+ *        workers is free again. Fork/join has no need of it: its joins serve (monitor.h).
+ *
+ * RETIRE When a blocked worker goes on, one stand-in too many runs. The one that came last retires:
+ *        it takes nothing from others and searches for nothing any more, and sleeps in its engine
+ *        when it has run what is its own: operations in flight end where they began. It is not
+ *        among the sleepers who are woken for work. The next time it is needed it is back at once.
+ *
+ * WHO    Everything here is the monitor's but worker.retired and runtime.blocked, which it stores,
+ *        and runtime.present.
+ *
+ * LOOK   The blocked thread may go on at any moment, so that nothing of it can be read as memory of
+ *        ours. The report looks at it as a debugger does: registers from /proc, memory by
+ *        process_vm_readv(2), which fails where nothing is mapped (any more). So what it says may
+ *        be stale, but not harmful. Frames are found by looking through the stack for addresses
+ *        behind a call, as the kernel does for those it marks "?": compilers leave no frame
+ *        pointers. Nobody is sent a signal: that would end system calls with EINTR.
+ *
+ * ORDER  present  release store by the stand-in itself when its engine is there, partner
+ *                 skua_runtime_present()'s acquire
+ *        retired  relaxed: advice to its owner, who is woken after it has changed
+ */
+#ifndef SKUA_SRC_BLOCKED_H
+#define SKUA_SRC_BLOCKED_H
+
+#include "sched/worker.h"
+
+/* What the monitor remembers of a worker. */
+struct skua_blocked_watch {
+    uint64_t switches; /* at the last visit */
+    uint64_t since_ns; /* how long the number has been the same, as far as is known */
+    bool asleep;       /* in the kernel at the last visit */
+    bool blocked;      /* found to be, and counted in runtime.blocked */
+    bool held;         /* in one task for block_ns, blocked or computing */
+};
+
+/* Of all workers. */
+struct skua_blocked {
+    struct skua_blocked_watch *watches; /* runtime.workers_max of them */
+    unsigned standing_in;               /* stand-ins that are not retired: those that came first */
+    bool exhausted;                     /* no more stand-ins can be started */
+    uint64_t printed_ns;                /* when a report was last printed */
+};
+
+/* The monitor's visit: looks at every worker. True if any is awake. */
+bool skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns);
+
+#endif /* SKUA_SRC_BLOCKED_H */
