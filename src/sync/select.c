@@ -365,7 +365,7 @@ int skua_select(skua_select_case *cases, size_t count, uint64_t deadline_ns)
     if (taken >= 0)
         return taken;
     if (s.deadline_ns != SKUA_FOREVER && s.deadline_ns <= skua_now())
-        return -ETIMEDOUT; /* no timer: find_ready() has looked */
+        return s.timer >= 0 ? s.timer : -ETIMEDOUT; /* the timer was not due in find_ready() yet */
     if (skua_wait_cancelled())
         return -ECANCELED;
     int rc = start_polls(&s);

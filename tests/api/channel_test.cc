@@ -519,6 +519,24 @@ TEST_F(Select, WaitsForWhatComesFirst)
     });
 }
 
+/* Its time comes while the select looks: it is the timer's, and no deadline of the caller's. */
+TEST_F(Select, ATimerThatComesDueDuringTheCallIsItsCase)
+{
+    auto body = [] {
+        Longs a(0);
+        long in;
+        skua_select_case cases[] = {receiveCase(a, &in), skua_select_case{}};
+        cases[1].op = SKUA_SELECT_TIMER;
+        for (uint64_t i = 0; i < 20000; i++) {
+            cases[1].deadline_ns = skua_after(i % 500);
+            ASSERT_EQ(skua_select(cases, 2, SKUA_FOREVER), 1);
+            ASSERT_EQ(cases[1].result, 0);
+        }
+    };
+    body();
+    runInTask(body);
+}
+
 TEST_F(Select, GivesUpByDeadlineAndCancel)
 {
     runInTask([] {
