@@ -241,8 +241,9 @@ TEST_F(Limits, SignalsThatArriveAllTheTimeDisturbNothing)
     expectWell([] {
         alarmsEvery(1000, 0); /* not SA_RESTART: calls fail with EINTR */
         uint64_t deadline = skua_after(SKUA_NS_PER_SEC / 2);
+        uint64_t patience = skua_after(10 * SKUA_NS_PER_SEC); /* where there is little CPU time */
         int rc = 0;
-        while (rc == 0 && skua_now() < deadline)
+        while (rc == 0 && (skua_now() < deadline || (alarms < 20 && skua_now() < patience)))
             rc = startUseStop(2);
         if (alarms < 20)
             fprintf(stderr, "only %lu alarms\n", static_cast<unsigned long>(alarms));

@@ -124,18 +124,25 @@ TEST_F(TimerCall, CallsAreMadeInTheOrderOfTheirDeadlines)
         1);
 }
 
+/* On a machine that is busy the first cancels may come too late. */
 TEST_F(TimerCall, ACancelInTimeTakesItAway)
 {
     for (Where where : {Where::task, Where::executor})
         runIn(where, [] {
-            std::atomic<int> calls{0};
-            skua_future *call = skua_call_later(SKUA_NS_PER_MS, count, &calls);
-            skua_future *other = skua_call_later(2 * SKUA_NS_PER_MS, count, &calls);
-            EXPECT_EQ(skua_cancel(call), 0);
-            EXPECT_EQ(skua_cancel(call), -EALREADY);
-            EXPECT_EQ(skua_await(call), -ECANCELED);
-            EXPECT_EQ(skua_await(other), 0);
-            EXPECT_EQ(calls, 1);
+            bool in_time = false;
+            for (uint64_t delay = SKUA_NS_PER_MS; !in_time && delay < SKUA_NS_PER_SEC; delay *= 4) {
+                std::atomic<int> calls{0};
+                skua_future *call = skua_call_later(delay, count, &calls);
+                skua_future *other = skua_call_later(2 * delay, count, &calls);
+                int first = skua_cancel(call);
+                int second = skua_cancel(call);
+                intptr_t result = skua_await(call);
+                in_time = first == 0 && second == -EALREADY && result == -ECANCELED;
+                EXPECT_TRUE(result == 0 || result == -ECANCELED) << result;
+                EXPECT_EQ(skua_await(other), 0);
+                EXPECT_EQ(calls, result == 0 ? 2 : 1);
+            }
+            EXPECT_TRUE(in_time);
         });
 }
 
