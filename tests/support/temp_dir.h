@@ -6,10 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <ftw.h>
-#include <iterator>
+#include <sstream>
 #include <string>
 
 namespace skua_test
@@ -67,15 +69,21 @@ inline std::string readFile(const std::string &path)
 {
     std::ifstream file(path, std::ios::binary);
     EXPECT_TRUE(file.is_open()) << path;
-    return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    std::ostringstream bytes;
+    bytes << file.rdbuf(); /* in blocks: tests read megabytes, unoptimised and sanitized */
+    return bytes.str();
 }
 
 /* Bytes that tell where they belong. */
 inline std::string pattern(size_t size)
 {
+    constexpr size_t kPeriod = 65537; /* prime: no two chunks are alike */
     std::string bytes(size, '\0');
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = static_cast<char>((i * 2654435761u) >> 13);
+    char *to = bytes.data();
+    for (size_t i = 0; i < std::min(size, kPeriod); i++)
+        to[i] = static_cast<char>((i * 2654435761u) >> 13);
+    for (size_t at = kPeriod; at < size; at += kPeriod)
+        std::memcpy(to + at, to, std::min(size - at, kPeriod));
     return bytes;
 }
 
