@@ -269,7 +269,7 @@ TEST_F(RuntimeTest, EveryTaskSpawnedIsCountedAsRunOnce)
 {
     for (unsigned workers : {1u, 2u, 4u}) {
         Runtime runtime(workers);
-        const intptr_t outer_count = 50, inner_count = 100;
+        const intptr_t outer_count = SKUA_TESTS_SANITIZED ? 10 : 50, inner_count = 100;
         auto inner = []() -> intptr_t { return skua_yield() + 1; };
         auto outer = [&]() -> intptr_t {
             std::vector<skua_future *> futures;
@@ -443,19 +443,20 @@ TEST_F(RuntimeTest, SeveralThreadsStartAndStopTheirOwn)
 TEST_F(RuntimeTest, SixtyFourWorkersOnFewCpusWork)
 {
     Runtime runtime(64);
+    constexpr intptr_t kLeaves = SKUA_TESTS_SANITIZED ? 1000 : 5000; /* each has a stack */
     std::atomic<intptr_t> runs{0};
     auto leaf = [&]() -> intptr_t { return skua_yield() + ++runs * 0 + 1; };
     auto body = [&]() -> intptr_t {
         std::vector<skua_future *> futures;
-        for (int i = 0; i < 5000; i++)
+        for (intptr_t i = 0; i < kLeaves; i++)
             futures.push_back(spawnBody(leaf));
         intptr_t sum = 0;
         for (skua_future *future : futures)
             sum += skua_await(future);
         return sum + skua_sleep(SKUA_NS_PER_MS);
     };
-    EXPECT_EQ(runtime.run(body), 5000);
-    EXPECT_EQ(runs, 5000);
+    EXPECT_EQ(runtime.run(body), kLeaves);
+    EXPECT_EQ(runs, kLeaves);
 }
 
 TEST_F(RuntimeTest, ThreadsAreWorkersAndTheMonitorUntilSomethingIsOffloaded)
