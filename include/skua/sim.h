@@ -7,15 +7,17 @@
  * same seed makes the same execution, to which trace_hash attests: a failure that was found once is
  * found again. When nothing can ever run again the tasks and what they wait for are printed.
  *
- * Programs under test use the ordinary calls of the library, and files, pipes and Unix sockets of
- * the kernel, which the simulator only asks for what they can do at once. What they must not use,
- * if runs are to be the same, is other clocks, random numbers not from skua_sim_random(), threads
- * of their own, and system calls that block.
+ * Programs under test use the ordinary calls of the library. Files, pipes and Unix sockets are the
+ * kernel's, which the simulator only asks for what they can do at once; TCP and UDP have a network
+ * of the simulation's own, with links, partitions and losses: skua/sim_network.h. What programs
+ * must not use, if runs are to be the same, is other clocks, random numbers not from
+ * skua_sim_random(), threads of their own, and system calls that block.
  */
 #ifndef SKUA_SIM_H
 #define SKUA_SIM_H
 
 #include <skua/base.h>
+#include <skua/sim_network.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,13 +31,17 @@ typedef enum skua_sim_fault_kind {
     SKUA_SIM_ECONNRESET, /* read, write of a socket */
     SKUA_SIM_ENOSPC,     /* write, allocate, create */
     SKUA_SIM_EIO,        /* read, write, sync */
-    SKUA_SIM_EMFILE,     /* open */
+    SKUA_SIM_EMFILE,     /* open, accept, and socket() of the simulated network */
     SKUA_SIM_ENOMEM,     /* any: the request cannot be stored */
     SKUA_SIM_ENOBUFS,    /* read, write of a socket */
+    SKUA_SIM_ALLOCATION, /* no operation: the library asks for memory, and there is none */
     SKUA_SIM_FAULT_KINDS
 } skua_sim_fault_kind;
 
-/* One fault: the operation with this number, counted from 0 in the order in which they end. */
+/*
+ * One fault: the operation with this number, counted from 0 in the order in which they end; for
+ * SKUA_SIM_ALLOCATION the allocation, counted from 0 since the first task was submitted.
+ */
 typedef struct skua_sim_fault {
     uint64_t operation;
     skua_sim_fault_kind kind;
@@ -48,13 +54,17 @@ typedef struct skua_sim_options {
     unsigned stalls_per_million; /* of the points where another thread may go on; default 0 */
     uint64_t stall_max_ns;       /* a worker that stalls does so for less; default 1 ms */
     uint64_t latency_max_ns;     /* of an operation, at most; default 100 us */
+    uint64_t late_max_ns;        /* of one that is late; default 100 ms */
+    unsigned late_per_million;   /* of the operations, and of their cancels; default 0 */
+    unsigned reserved_rate;
     unsigned faults_per_million[SKUA_SIM_FAULT_KINDS]; /* of the operations; default 0 */
     const skua_sim_fault *script; /* instead of those: exactly these, in order of operation */
     size_t script_count;
     uint64_t step_limit;     /* decisions after which it counts as stuck; default 20 million */
     size_t stack_size_bytes; /* of the tasks; default as skua_options */
-    bool is_quiet;           /* prints nothing about a deadlock */
-    uint64_t reserved[4];    /* zero */
+    bool is_quiet;           /* prints nothing about a deadlock or a failed seed */
+    const skua_sim_network *network; /* default NULL: all of that zero */
+    uint64_t reserved[2];            /* zero */
 } skua_sim_options;
 
 #define SKUA_SIM_FAULTS_MAX 64
@@ -66,6 +76,8 @@ typedef struct skua_sim_report {
     uint64_t steps;      /* decisions */
     uint64_t virtual_ns; /* that have passed */
     uint64_t operations;
+    uint64_t allocations; /* of the library's, which could have failed */
+    skua_sim_network_stats network;
     bool is_deadlock;   /* nothing could run any more, or the step limit was reached */
     size_t fault_count; /* that happened; the first SKUA_SIM_FAULTS_MAX are in faults */
     skua_sim_fault faults[SKUA_SIM_FAULTS_MAX];
@@ -78,26 +90,58 @@ typedef struct skua_sim_report {
  * Cancellation: not a cancellation point.
  * Returns: the result of @fn; -EDEADLK if nothing could run any more, or the step limit was reached
  *   (@report, if it is not NULL, tells); -EINVAL (@fn NULL, nonzero reserved field, a script out of
- *   order, workers over SKUA_WORKERS_MAX); -EPERM from inside a runtime; -EBUSY inside a
- *   simulation; -ENOMEM; -ECHILD in a forked child; -ENOTSUP in a library built with
- * ThreadSanitizer. Source: FoundationDB's simulation; W. Thimbleby's and others' work on
- *   deterministic scheduling: Rust's loom and shuttle, Go's testing/synctest.
+ *   order, workers over SKUA_WORKERS_MAX, a bad network); -EPERM from inside a runtime; -EBUSY
+ *   inside a simulation; -ENOMEM; -ECHILD in a forked child; -ENOTSUP in a library built with
+ *   ThreadSanitizer.
+ * Source: FoundationDB's simulation; W. Thimbleby's and others' work on deterministic scheduling:
+ *   Rust's loom and shuttle, Go's testing/synctest.
  */
 SKUA_API intptr_t skua_sim_run(uint64_t seed, const skua_sim_options *options, skua_fn fn,
                                void *arg, skua_sim_report *report);
 
+/* One way to simulate, with a name. */
+typedef struct skua_sim_set {
+    const char *name;                /* a word, or NULL */
+    const skua_sim_options *options; /* NULL: all zero */
+} skua_sim_set;
+
+/* What skua_sim_sweep_sets() runs. */
+typedef struct skua_sim_plan {
+    uint64_t first; /* seed */
+    uint64_t count; /* of seeds */
+    const skua_sim_set *sets;
+    size_t set_count;
+    const char *replay; /* the command that runs the sweep, for people; NULL: unknown */
+    uint64_t reserved[2];
+} skua_sim_plan;
+
 /**
  * Runs @count simulations with the seeds from @first on, until one's result is an error.
  *
- * Prints the seed of one that fails, and how to run it again, on standard error, unless it is to be
+ * The environment variable SKUA_SIM_SEED names the only seed to be run, instead of those. Prints of
+ * a run that fails the seed, the result, how to run it again by that variable, and the fewest
+ * faults that skua_sim_shrink() finds if SKUA_SIM_SHRINK=1, on standard error, unless it is to be
  * quiet.
  *
  * Context: as skua_sim_run().
  * Cancellation: not a cancellation point.
- * Returns: 0 if none failed; else the result of the first that did, *@report being about it.
+ * Returns: 0 if none failed; else the result of the first that did, *@report being about it;
+ *   -EINVAL if SKUA_SIM_SEED is no number.
  */
 SKUA_API intptr_t skua_sim_sweep(uint64_t first, uint64_t count, const skua_sim_options *options,
                                  skua_fn fn, void *arg, skua_sim_report *report);
+
+/**
+ * Does what skua_sim_sweep() does for each of several ways to simulate: a seed with all of them,
+ * then the next seed. SKUA_SIM_SET names the only one, and what is printed names the set that
+ * failed. *@failed becomes its index, if @failed is not NULL.
+ *
+ * Context: as skua_sim_run().
+ * Cancellation: not a cancellation point.
+ * Returns: as skua_sim_sweep(); -EINVAL if @plan is NULL or has no sets, or none of that name.
+ */
+SKUA_API intptr_t skua_sim_sweep_sets(const skua_sim_plan *plan, skua_fn fn, void *arg,
+                                      skua_sim_report *report, size_t *failed);
 
 /**
  * Looks for fewer faults that make @fn fail with the same seed. @report is of a failed run; in it

@@ -55,6 +55,7 @@
 #include <skua/scope.h>
 #include <skua/select.h>
 #include <skua/sim.h>
+#include <skua/sim_network.h>
 #include <skua/semaphore.h>
 #include <skua/server.h>
 #include <skua/socket.h>

@@ -3,6 +3,7 @@
  */
 #include "core/deque_pool.h"
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "platform/memory.h"
 
@@ -24,7 +25,7 @@ struct skua_deque_pool {
 
 struct skua_deque_pool *skua_deque_pool_create(void)
 {
-    return calloc(1, sizeof(struct skua_deque_pool));
+    return skua_calloc(1, sizeof(struct skua_deque_pool));
 }
 
 void skua_deque_pool_destroy(struct skua_deque_pool *pool)

@@ -7,6 +7,7 @@
  */
 #include "core/slab.h"
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "platform/memory.h"
 
@@ -54,7 +55,7 @@ struct skua_slab_pool {
 struct skua_slab_pool *skua_slab_pool_create(size_t object_size)
 {
     skua_check(object_size % SKUA_CACHE_LINE == 0);
-    struct skua_slab_pool *pool = calloc(1, sizeof(*pool));
+    struct skua_slab_pool *pool = skua_calloc(1, sizeof(*pool));
     if (pool == NULL)
         return NULL;
     pool->object_size = object_size;
@@ -99,7 +100,7 @@ static bool pool_grow(struct skua_slab_pool *pool)
     /* relaxed: written under the lock we hold */
     struct chunk *newest = atomic_load_explicit(&pool->chunks, memory_order_relaxed);
     size_t size = newest == NULL ? CHUNK_MIN : skua_min(newest->size * 2, CHUNK_MAX);
-    struct chunk *chunk = calloc(1, sizeof(*chunk));
+    struct chunk *chunk = skua_calloc(1, sizeof(*chunk));
     if (chunk == NULL)
         return false;
     void *memory;

@@ -41,6 +41,7 @@
  */
 #include "core/stack_pool.h"
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "base/list.h"
 #include "platform/memory.h"
@@ -187,7 +188,7 @@ static struct slab *record_acquire(void)
     if (slab != NULL)
         return slab;
 
-    slab = calloc(1, sizeof(*slab));
+    slab = skua_calloc(1, sizeof(*slab));
     if (slab == NULL)
         return NULL;
     skua_list_init(&slab->link);
@@ -218,7 +219,7 @@ static void slab_tell_valgrind(struct slab *slab, char *base, unsigned shift, un
     unsigned id = skua_valgrind_stack_register(base + page, base + size);
     if (id == 0)
         return;
-    slab->valgrind_ids = calloc(count, sizeof(*slab->valgrind_ids));
+    slab->valgrind_ids = skua_calloc(count, sizeof(*slab->valgrind_ids));
     if (slab->valgrind_ids == NULL) {
         skua_valgrind_stack_deregister(id);
         return;
@@ -243,7 +244,7 @@ static int map_stacks(char **base, unsigned shift, unsigned count_shift)
 {
     size_t bytes = (size_t)1 << (shift + count_shift);
     void *memory;
-    int rc = skua_memory_reserve(&memory, bytes);
+    int rc = skua_alloc_fails() ? -ENOMEM : skua_memory_reserve(&memory, bytes);
     if (rc != 0)
         return rc;
     rc = skua_memory_guard(memory, (size_t)1 << shift, (size_t)1 << count_shift);
@@ -500,7 +501,7 @@ int skua_stack_pool_create(struct skua_stack_pool **pool_out, size_t default_siz
     unsigned default_class = class_for(default_size_bytes);
     if (default_class == CLASS_COUNT)
         return -EINVAL;
-    struct skua_stack_pool *pool = calloc(1, sizeof(*pool));
+    struct skua_stack_pool *pool = skua_calloc(1, sizeof(*pool));
     if (pool == NULL)
         return -ENOMEM;
     int rc = pthread_mutex_init(&pool->lock, NULL);

@@ -3,6 +3,7 @@
  */
 #include "core/timer_queue.h"
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "base/compiler.h"
 
@@ -53,7 +54,8 @@ static int grow_numbers(struct skua_timer_queue *queue)
     uint64_t capacity = skua_max((uint64_t)queue->number_capacity * 2, (uint64_t)NUMBERS_MIN);
     if (capacity >= NO_NUMBER)
         return -ENOMEM;
-    struct skua_timer **timers = realloc(queue->timers, capacity * sizeof(struct skua_timer *));
+    struct skua_timer **timers =
+        skua_realloc(queue->timers, capacity * sizeof(struct skua_timer *));
     if (timers == NULL)
         return -ENOMEM;
     queue->timers = timers;
@@ -64,7 +66,7 @@ static int grow_numbers(struct skua_timer_queue *queue)
 static int grow_due(struct skua_timer_queue *queue)
 {
     size_t capacity = skua_max(queue->due_capacity * 2, (size_t)NUMBERS_MIN);
-    struct skua_timer_entry *due = realloc(queue->due, capacity * sizeof(*due));
+    struct skua_timer_entry *due = skua_realloc(queue->due, capacity * sizeof(*due));
     if (due == NULL)
         return -ENOMEM;
     queue->due = due;
@@ -83,7 +85,7 @@ static int make_room(struct skua_timer_queue *queue)
         return -ENOMEM;
     size_t buckets = skua_min(entries, (size_t)SKUA_TIMER_BUCKETS);
     while (queue->chunk_count < entries / CHUNK_ENTRIES + buckets + 1) {
-        struct skua_timer_chunk *chunk = malloc(sizeof(*chunk));
+        struct skua_timer_chunk *chunk = skua_malloc(sizeof(*chunk));
         if (chunk == NULL)
             return -ENOMEM;
         chunk->older = queue->spare;
@@ -243,12 +245,13 @@ static void give_back(struct skua_timer_queue *queue)
     queue->number_count = 0; /* all are free */
     queue->number_free = NO_NUMBER;
     /* A failed shrinking is no failure. */
-    struct skua_timer **timers = realloc(queue->timers, NUMBERS_MIN * sizeof(struct skua_timer *));
+    struct skua_timer **timers =
+        skua_realloc(queue->timers, NUMBERS_MIN * sizeof(struct skua_timer *));
     if (timers != NULL) {
         queue->timers = timers;
         queue->number_capacity = NUMBERS_MIN;
     }
-    struct skua_timer_entry *due = realloc(queue->due, NUMBERS_MIN * sizeof(*due));
+    struct skua_timer_entry *due = skua_realloc(queue->due, NUMBERS_MIN * sizeof(*due));
     if (due != NULL) {
         queue->due = due;
         queue->due_capacity = NUMBERS_MIN;

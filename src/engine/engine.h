@@ -170,10 +170,12 @@ static inline unsigned skua_gauge_get(_Atomic unsigned *gauge)
 }
 
 /* What a simulation (sim/) has instead: known to it alone, and handed down. */
+struct skua_net_call;
 struct skua_sim_hooks {
     const struct skua_engine_ops *engine;
     void (*run_blocking)(
         skua_op *op); /* for threads without an engine; as skua_op_run_blocking() */
+    bool (*net_call)(struct skua_net_call *call); /* io/net_call.h; false: it is the kernel's */
 };
 
 void skua_sim_set_hooks(const struct skua_sim_hooks *hooks);

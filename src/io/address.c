@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/compiler.h"
+#include "io/net_call.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -245,17 +246,16 @@ ssize_t skua_address_format(const skua_address *address, char *text, size_t text
 
 /* ---- of sockets ------------------------------------------------------------------------------ */
 
-typedef int name_fn(int fd, struct sockaddr *address, socklen_t *size);
-
-static SKUA_NOINLINE int name_of(int fd, name_fn *call, skua_address *address)
+static int name_of(int fd, enum skua_net_call_code code, skua_address *address)
 {
     skua_address found;
     if (address == NULL)
         return -EINVAL;
     memset(&found, 0, sizeof(found));
     found.size = sizeof(found.storage);
-    if (call(fd, &found.any, &found.size) < 0)
-        return -errno;
+    int rc = skua_net_name(code, fd, &found.any, &found.size);
+    if (rc < 0)
+        return rc;
     /* The kernel tells how long it is, even if it had no room for all of it. */
     found.size = skua_min(found.size, (socklen_t)sizeof(found.storage));
     *address = found;
@@ -264,10 +264,10 @@ static SKUA_NOINLINE int name_of(int fd, name_fn *call, skua_address *address)
 
 int skua_address_of_socket(int fd, skua_address *address)
 {
-    return name_of(fd, getsockname, address);
+    return name_of(fd, SKUA_NET_NAME, address);
 }
 
 int skua_address_of_peer(int fd, skua_address *address)
 {
-    return name_of(fd, getpeername, address);
+    return name_of(fd, SKUA_NET_PEER, address);
 }

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "base/compiler.h"
 #include "io/blocking_section.h"
@@ -141,7 +142,7 @@ static ssize_t copy_block(struct copy *copy, char *buffer)
 
 static int copy_blocks(struct copy *copy)
 {
-    char *buffer = malloc(BLOCK_BYTES);
+    char *buffer = skua_malloc(BLOCK_BYTES);
     if (!buffer)
         return -ENOMEM;
     ssize_t result;

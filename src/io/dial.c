@@ -26,7 +26,9 @@
 #include "base/check.h"
 #include "base/compiler.h"
 #include "io/address.h"
+#include "io/net_call.h"
 #include "platform/clock.h"
+#include "platform/vthread.h"
 #include "sched/worker.h"
 
 #include <errno.h>
@@ -43,6 +45,8 @@
 /* Between two tries at a Unix socket whose backlog is full. */
 #define UNIX_PAUSE_MIN_NS SKUA_NS_PER_MS
 #define UNIX_PAUSE_MAX_NS (32 * SKUA_NS_PER_MS)
+
+#define SIM_LOOK_NS (50 * SKUA_NS_PER_US) /* between two looks of a simulated thread */
 
 struct dial {
     const skua_address *addresses; /* constant, like the next five */
@@ -82,6 +86,21 @@ static int block_until_ready(int fd, short events, uint64_t deadline_ns)
     }
 }
 
+/* The same in a simulation, where nobody else would run while a thread blocks. */
+static int look_until_ready(int fd, short events, uint64_t deadline_ns)
+{
+    for (;;) { /* until the deadline */
+        struct pollfd entry = {.fd = fd, .events = events};
+        uint64_t now_ns = skua_clock_now();
+        int rc = result_of(poll(&entry, 1, 0));
+        if (rc != 0 && rc != -EINTR)
+            return skua_min(rc, 0);
+        if (now_ns >= deadline_ns)
+            return -ETIMEDOUT;
+        skua_vthread_stall(skua_min(now_ns + SIM_LOOK_NS, deadline_ns));
+    }
+}
+
 /* Parks. The deadline is that of a scope of its own. */
 static int park_until_ready(int fd, unsigned events, uint64_t deadline_ns)
 {
@@ -102,31 +121,31 @@ static int wait_for_attempts(const struct dial *dial, uint64_t deadline_ns)
 {
     const struct skua_thread *thread = skua_thread_self();
     bool may_block = thread == NULL || thread->worker == NULL;
-    int rc = may_block ? block_until_ready(dial->epoll_fd, POLLIN, deadline_ns)
-                       : park_until_ready(dial->epoll_fd, POLLIN, deadline_ns);
+    int rc;
+    if (!may_block)
+        rc = park_until_ready(dial->epoll_fd, POLLIN, deadline_ns);
+    else if (skua_vthread_simulated())
+        rc = look_until_ready(dial->epoll_fd, POLLIN, deadline_ns);
+    else
+        rc = block_until_ready(dial->epoll_fd, POLLIN, deadline_ns);
     return skua_min(rc, 0);
 }
 
 /* ---- one attempt ----------------------------------------------------------------------------- */
-
-static int set_option(int fd, int level, int name, int value)
-{
-    return result_of(setsockopt(fd, level, name, &value, sizeof(value)));
-}
 
 /* A socket for @address, bound and with its options. */
 static int make_socket(const struct dial *dial, const skua_address *address, int flags)
 {
     const skua_address *local = dial->options->local;
     bool is_inet = address->any.sa_family != AF_UNIX;
-    int fd = result_of(socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+    int fd = skua_net_socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0)
         return fd;
     int rc = 0;
     if (is_inet && !(dial->options->flags & SKUA_DIAL_NAGLE))
-        rc = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        rc = skua_net_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (rc == 0 && local != NULL)
-        rc = result_of(bind(fd, &local->any, local->size));
+        rc = skua_net_bind(fd, &local->any, local->size);
     if (rc == 0)
         return fd;
     (void)close(fd);
@@ -149,8 +168,7 @@ static bool is_own_peer(int fd)
 static int conclude(int fd)
 {
     int error = 0;
-    socklen_t size = sizeof(error);
-    int rc = result_of(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size));
+    int rc = skua_net_get_option(fd, SOL_SOCKET, SO_ERROR, &error);
     if (rc < 0 || error != 0)
         return rc < 0 ? rc : -error;
     if (is_own_peer(fd))
@@ -171,7 +189,7 @@ static int connect_unix(const struct dial *dial, const skua_address *address)
     if (fd < 0)
         return fd;
     int rc;
-    while ((rc = result_of(connect(fd, &address->any, address->size))) == -EAGAIN) {
+    while ((rc = skua_net_connect(fd, &address->any, address->size)) == -EAGAIN) {
         uint64_t now_ns = skua_clock_now();
         rc = now_ns < dial->deadline_ns
                  ? skua_sleep_until(skua_min(now_ns + pause_ns, dial->deadline_ns))
@@ -232,7 +250,7 @@ static int begin(struct dial *dial, unsigned place, int *fd)
                                             : make_socket(dial, address, SOCK_NONBLOCK);
     if (*fd < 0 || address->any.sa_family == AF_UNIX)
         return skua_min(*fd, 0);
-    int rc = result_of(connect(*fd, &address->any, address->size));
+    int rc = skua_net_connect(*fd, &address->any, address->size);
     if (rc == -EINPROGRESS || rc == -EINTR) {
         struct epoll_event event = {.events = EPOLLOUT, .data.u32 = place};
         rc = result_of(epoll_ctl(dial->epoll_fd, EPOLL_CTL_ADD, *fd, &event));

@@ -19,6 +19,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "base/compiler.h"
 #include "io/blocking_section.h"
@@ -36,7 +37,7 @@ int skua_dir_open(int dirfd, const char *path, int flags, skua_dir **dir)
 {
     if (!path || !dir || (flags & ~O_NOFOLLOW))
         return -EINVAL;
-    struct skua_dir *opened = malloc(sizeof(*opened));
+    struct skua_dir *opened = skua_malloc(sizeof(*opened));
     if (!opened)
         return -ENOMEM;
     opened->at = 0;

@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "io/address.h"
+#include "io/net_call.h"
 #include "sched/worker.h"
 
 #include <errno.h>
@@ -38,41 +39,36 @@ static bool is_stale(const char *path, const skua_address *address)
     struct stat status;
     if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
         return false;
-    int fd = result_of(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int fd = skua_net_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
     /* A datagram socket says EPROTOTYPE, a full backlog EAGAIN: both are in use. */
-    int rc = result_of(connect(fd, &address->any, address->size));
+    int rc = skua_net_connect(fd, &address->any, address->size);
     (void)close(fd);
     return rc == -ECONNREFUSED;
 }
 
-static int set_option(int fd, int level, int name, int value)
-{
-    return result_of(setsockopt(fd, level, name, &value, sizeof(value)));
-}
-
 static int prepare(int fd, const skua_address *address, const skua_listen_options *options)
 {
-    int rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    int rc = skua_net_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (rc == 0 && (options->flags & SKUA_LISTEN_REUSEPORT))
-        rc = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        rc = skua_net_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (rc == 0 && address->any.sa_family == AF_INET6)
-        rc = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        rc = skua_net_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     return rc;
 }
 
 static int bind_here(int fd, const skua_address *address, const skua_listen_options *options)
 {
     const char *path = path_of(address);
-    int rc = result_of(bind(fd, &address->any, address->size));
+    int rc = skua_net_bind(fd, &address->any, address->size);
     if (rc != -EADDRINUSE || path == NULL || !(options->flags & SKUA_LISTEN_REPLACE) ||
         !is_stale(path, address))
         return rc;
     rc = result_of(unlink(path));
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    return result_of(bind(fd, &address->any, address->size));
+    return skua_net_bind(fd, &address->any, address->size);
 }
 
 static int listen_on(int fd, const skua_address *address, const skua_listen_options *options)
@@ -86,7 +82,7 @@ static int listen_on(int fd, const skua_address *address, const skua_listen_opti
     if (path != NULL && options->mode != 0)
         rc = result_of(chmod(path, options->mode));
     if (rc == 0)
-        rc = result_of(listen(fd, options->backlog != 0 ? options->backlog : SOMAXCONN));
+        rc = skua_net_listen(fd, options->backlog != 0 ? options->backlog : SOMAXCONN);
     if (rc < 0 && path != NULL)
         (void)unlink(path);
     return rc;
@@ -124,11 +120,11 @@ int skua_listen_at(const skua_address *given, const skua_listen_options *options
     skua_address address = *given; /* a copy, in which every path ends */
     if (address.size < sizeof(address.storage))
         ((char *)&address.storage)[address.size] = '\0';
-    int fd = result_of(socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    int fd = skua_net_socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd == -EAFNOSUPPORT && is_any_in6(&address)) { /* a kernel without IPv6 */
         struct in_addr any = {.s_addr = htonl(INADDR_ANY)};
         skua_address_set_in(&address, any, ntohs(given->in6.sin6_port));
-        fd = result_of(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        fd = skua_net_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     }
     if (fd < 0)
         return fd;

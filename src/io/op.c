@@ -7,6 +7,7 @@
 #include <skua/executor.h>
 #include <skua/future.h>
 
+#include "base/alloc.h"
 #include "io/op_blocking.h"
 #include "sched/await.h"
 #include "sched/ops.h"
@@ -110,7 +111,7 @@ int skua_buffers_register(const struct iovec *buffers, unsigned count)
         return -EINVAL;
     if (thread == NULL || thread->runtime == NULL)
         return -EPERM;
-    struct skua_buffers *set = malloc(sizeof(*set) + count * sizeof(set->iov[0]));
+    struct skua_buffers *set = skua_malloc(sizeof(*set) + count * sizeof(set->iov[0]));
     if (set == NULL)
         return -ENOMEM;
     set->count = count;

@@ -22,6 +22,7 @@
 #include <skua/semaphore.h>
 #include <skua/task.h>
 
+#include "base/alloc.h"
 #include "base/check.h"
 #include "base/compiler.h"
 #include "io/address.h"
@@ -110,7 +111,7 @@ static struct lookup *lookup_create(const char *host, const char *service)
 {
     size_t host_size = host != NULL ? strlen(host) + 1 : 0;
     size_t service_size = service != NULL ? strlen(service) + 1 : 0;
-    struct lookup *lookup = calloc(1, sizeof(*lookup) + host_size + service_size);
+    struct lookup *lookup = skua_calloc(1, sizeof(*lookup) + host_size + service_size);
     if (lookup == NULL)
         return NULL;
     atomic_init(&lookup->refs, 1);

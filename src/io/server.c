@@ -38,8 +38,10 @@
 #include <skua/task.h>
 #include <skua/time.h>
 
+#include "base/alloc.h"
 #include "base/list.h"
 #include "base/spin.h"
+#include "io/net_call.h"
 #include "sched/ops.h"
 #include "sched/runtime_impl.h"
 
@@ -257,7 +259,7 @@ static struct skua_connection *connection_create(skua_server *server, int fd)
 {
     size_t size =
         is_idle_form(server) ? sizeof(struct idle_connection) : sizeof(struct skua_connection);
-    struct skua_connection *connection = calloc(1, size);
+    struct skua_connection *connection = skua_calloc(1, size);
     if (connection == NULL)
         return NULL;
     connection->server = server;
@@ -288,10 +290,9 @@ static void admit(skua_server *server, int fd)
     (void)skua_semaphore_release(&server->room);
 }
 
-static SKUA_NOINLINE int accept_now(int listener)
+static int accept_now(int listener)
 {
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    return skua_net_accept(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
 /* Takes what has come, as far as there is room. 0 after a full turn, else why it ended. */
@@ -419,13 +420,12 @@ static SKUA_NOINLINE int prepare_listener(int fd)
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     int listens = 0;
-    socklen_t size = sizeof(listens);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
-        return -errno;
+    int rc = skua_net_get_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
+    if (rc < 0)
+        return rc;
     if (!listens)
         return -EINVAL;
-    const int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* no TCP: no such thing */
+    (void)skua_net_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* no TCP: no such thing */
     return 0;
 }
 
@@ -450,7 +450,7 @@ static int check_options(const skua_server_options *options)
 static int server_create(const skua_server_options *options, skua_server **out)
 {
     size_t size = sizeof(skua_server) + options->listener_count * sizeof(struct acceptor);
-    skua_server *server = calloc(1, size);
+    skua_server *server = skua_calloc(1, size);
     if (server == NULL)
         return -ENOMEM;
     server->options = *options;

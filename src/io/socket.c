@@ -28,6 +28,7 @@
 
 #include "base/compiler.h"
 #include "io/blocking_section.h"
+#include "io/net_call.h"
 #include "io/op.h"
 #include "platform/vthread.h"
 #include "sched/wait.h"
@@ -43,11 +44,6 @@
 /* The most that one sendfile(2) is asked for: the piece whose ends are looked for in the cache. */
 #define SENDFILE_BYTES ((size_t)256 << 10)
 
-static SKUA_NOINLINE int result_of(int returned)
-{
-    return returned < 0 ? -errno : returned;
-}
-
 static bool is_forked(void)
 {
     const struct skua_thread *thread = skua_thread_self();
@@ -56,24 +52,24 @@ static bool is_forked(void)
 
 int skua_socket(int domain, int type, int protocol)
 {
-    return is_forked() ? -ECHILD : result_of(socket(domain, type | SOCK_CLOEXEC, protocol));
+    return is_forked() ? -ECHILD : skua_net_socket(domain, type | SOCK_CLOEXEC, protocol);
 }
 
 int skua_bind(int fd, const struct sockaddr *address, socklen_t size)
 {
     if (address == NULL)
         return -EINVAL;
-    return is_forked() ? -ECHILD : result_of(bind(fd, address, size));
+    return is_forked() ? -ECHILD : skua_net_bind(fd, address, size);
 }
 
 int skua_listen(int fd, int backlog)
 {
-    return is_forked() ? -ECHILD : result_of(listen(fd, backlog));
+    return is_forked() ? -ECHILD : skua_net_listen(fd, backlog);
 }
 
 int skua_shutdown(int fd, int how)
 {
-    return is_forked() ? -ECHILD : result_of(shutdown(fd, how));
+    return is_forked() ? -ECHILD : skua_net_shutdown(fd, how);
 }
 
 /* accept4(2): the connection had failed before it was accepted; the next one may be good. */

@@ -21,6 +21,7 @@
  */
 #include <skua/parallel.h>
 
+#include "base/alloc.h"
 #include "parallel/pieces.h"
 
 #include <stdlib.h>
@@ -56,7 +57,7 @@ static bool accumulator_init(struct accumulator *accumulator, struct reduction *
     const skua_reduce_ops *ops = reduction->ops;
     accumulator->bytes = (char *)accumulator->small;
     if (ops->size_bytes > SMALL_BYTES)
-        accumulator->bytes = malloc(ops->size_bytes);
+        accumulator->bytes = skua_malloc(ops->size_bytes);
     if (skua_unlikely(accumulator->bytes == NULL)) {
         skua_pieces_fail(&reduction->pieces, -ENOMEM);
         return false;

@@ -12,6 +12,7 @@
  */
 #include <skua/parallel.h>
 
+#include "base/alloc.h"
 #include "parallel/pieces.h"
 
 #include <limits.h>
@@ -191,7 +192,7 @@ static bool scan_init(struct scan *scan)
     scan->block_count = (scan->count - 1) / scan->block + 1;
     scan->place_bytes =
         size <= SMALL_BYTES ? (size + unit - 1) / unit * unit : 2 * lines * LINE_BYTES;
-    scan->sums = malloc((scan->block_count + 1) * scan->place_bytes);
+    scan->sums = skua_malloc((scan->block_count + 1) * scan->place_bytes);
     return scan->sums != NULL;
 }
 

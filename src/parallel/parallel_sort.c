@@ -18,6 +18,7 @@
  * SEE    T. H. Cormen, C. E. Leiserson, R. L. Rivest, C. Stein, Introduction to Algorithms, ch. 27;
  *        O. Green, S. Odeh, Y. Birk, Merge Path (2014), for the halves of a merge.
  */
+#include "base/alloc.h"
 #include "parallel/pieces.h"
 #include "parallel/sort_kernel.h"
 #include "platform/memory.h"
@@ -228,10 +229,10 @@ static void spare_init(struct spare *spare, size_t size_bytes, size_t element_by
     } else if (size_bytes <= SMALL_BYTES && alignment <= alignof(max_align_t)) {
         spare->address = spare->small;
     } else if (alignment <= alignof(max_align_t)) {
-        spare->address = malloc(size_bytes);
+        spare->address = skua_malloc(size_bytes);
         spare->allocated = true;
     } else {
-        spare->address = aligned_alloc(alignment, size_bytes);
+        spare->address = skua_aligned_alloc(alignment, size_bytes);
         spare->allocated = true;
     }
 }

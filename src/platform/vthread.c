@@ -111,7 +111,7 @@ static void make_ready(struct skua_vthread *thread, int result)
 /* Nobody can run: time goes on to the first deadline, or never. */
 static void advance(struct sim *sim)
 {
-    uint64_t first_ns = UINT64_MAX;
+    uint64_t first_ns = sim->policy.next(sim->policy.arg);
     for (struct skua_vthread *at = &sim->main; at != NULL; at = at->next) {
         if (at->state == WAITING && at->deadline_ns < first_ns)
             first_ns = at->deadline_ns;

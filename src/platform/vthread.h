@@ -9,8 +9,8 @@
  *        execution.
  *
  * TIME   Stands still while anybody can run. When nobody can it jumps to the earliest deadline of a
- *        wait. If there is none either, nothing will ever happen again: then the main thread's wait
- *        ends with -EDEADLK.
+ *        wait, or of what happens outside. If there is none either, nothing will ever happen again:
+ *        then the main thread's wait ends with -EDEADLK.
  *
  * STATE  of a virtual thread: READY, WAITING (for a word, with a deadline), ENDED. The one that
  *        runs is READY. The main one is the real thread's own stack; it begins and ends the
@@ -40,6 +40,8 @@ struct skua_vthread_policy {
     unsigned (*choose)(void *arg, unsigned count);
     /* Nobody can run: true if something outside has made somebody ready. */
     bool (*idle)(void *arg);
+    /* When something outside happens next, for which idle() is to be called; UINT64_MAX: never. */
+    uint64_t (*next)(void *arg);
     /* Time has jumped to @now_ns. */
     void (*advance)(void *arg, uint64_t now_ns);
     void *arg;

@@ -25,6 +25,7 @@
  * thread of the same executor; any other wait blocks the thread, which is replaced: threads may
  * exceed threads_max by the number of blocked ones, up to THREADS_EXTRA.
  */
+#include "base/alloc.h"
 #include "sched/executor_impl.h"
 
 #include "platform/clock.h"
@@ -118,7 +119,7 @@ static struct pool_thread *thread_alloc(skua_executor *executor)
         executor->spare = thread->next;
     pthread_mutex_unlock(&executor->lock);
     if (thread == NULL)
-        thread = calloc(1, sizeof(*thread));
+        thread = skua_calloc(1, sizeof(*thread));
     return thread;
 }
 
@@ -518,7 +519,7 @@ int skua_executor_create_owned(skua_runtime *runtime, const skua_executor_option
 {
     if (check_options(options) < 0)
         return -EINVAL;
-    skua_executor *executor = calloc(1, sizeof(*executor));
+    skua_executor *executor = skua_calloc(1, sizeof(*executor));
     if (executor == NULL)
         return -ENOMEM;
     const char *name = options->name != NULL ? options->name : "executor";

@@ -3,6 +3,7 @@
  */
 #include "sched/local.h"
 
+#include "base/alloc.h"
 #include "sched/fork.h"
 
 #include <skua/local.h>
@@ -71,7 +72,7 @@ static struct skua_locals *list_with(const struct skua_locals *list, uint32_t in
 {
     uint32_t before = list != NULL ? list->count : 0;
     uint32_t count = index < before ? before : index + 1;
-    struct skua_locals *made = malloc(sizeof(*made) + count * sizeof(made->locals[0]));
+    struct skua_locals *made = skua_malloc(sizeof(*made) + count * sizeof(made->locals[0]));
     if (made == NULL)
         return NULL;
     atomic_init(&made->refs, 1);
@@ -180,7 +181,7 @@ int skua_local_set(const skua_local_key *key, intptr_t value)
         return 0;
     struct local local = {.key = key, .value = value};
     if (key->destroy != NULL && value != 0) {
-        local.owned = malloc(sizeof(*local.owned));
+        local.owned = skua_malloc(sizeof(*local.owned));
         if (local.owned == NULL)
             return -ENOMEM;
         *local.owned = (struct owned){.refs = 1, .destroy = key->destroy, .value = value};

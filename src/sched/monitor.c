@@ -3,6 +3,7 @@
  */
 #include "sched/monitor.h"
 
+#include "base/alloc.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
 #include "platform/thread.h"
@@ -112,8 +113,8 @@ static SKUA_NOINLINE void start(skua_runtime *runtime)
         return;
     if (skua_vthread_simulated())
         return; /* nobody computes for long there: time stands still */
-    monitor->seen = calloc(runtime->workers_max, sizeof(*monitor->seen));
-    monitor->blocked.watches = calloc(runtime->workers_max, sizeof(*monitor->blocked.watches));
+    monitor->seen = skua_calloc(runtime->workers_max, sizeof(*monitor->seen));
+    monitor->blocked.watches = skua_calloc(runtime->workers_max, sizeof(*monitor->blocked.watches));
     if (monitor->seen == NULL || monitor->blocked.watches == NULL)
         return;
     monitor->running = skua_os_thread_create(&monitor->thread, monitor_main, runtime) == 0;

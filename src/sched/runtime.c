@@ -9,6 +9,7 @@
  *        phase EXITING, wait for pins, wake and join the workers, end the executors. 5 memory goes,
  *        but for what future handles still hold.
  */
+#include "base/alloc.h"
 #include "sched/runtime_impl.h"
 
 #include "platform/clock.h"
@@ -270,7 +271,7 @@ static int make(skua_runtime *runtime)
     if (rc < 0)
         return rc;
     runtime->workers =
-        aligned_alloc(SKUA_CACHE_LINE, sizeof(struct skua_worker) * runtime->workers_max);
+        skua_aligned_alloc(SKUA_CACHE_LINE, sizeof(struct skua_worker) * runtime->workers_max);
     if (runtime->workers == NULL)
         return -ENOMEM;
     init_workers(runtime);
@@ -282,7 +283,7 @@ static int make(skua_runtime *runtime)
 static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
 {
     size_t size = (sizeof(skua_runtime) + SKUA_CACHE_LINE - 1) / SKUA_CACHE_LINE * SKUA_CACHE_LINE;
-    skua_runtime *runtime = aligned_alloc(SKUA_CACHE_LINE, size);
+    skua_runtime *runtime = skua_aligned_alloc(SKUA_CACHE_LINE, size);
     if (runtime == NULL)
         return NULL;
     *runtime =

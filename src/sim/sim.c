@@ -1,5 +1,5 @@
 /*
- * sim/sim.c - running a function in a simulated world; sweeping seeds; shrinking faults.
+ * sim/sim.c - running a function in a simulated world.
  *
  * WHAT   A run is skua_run() on virtual threads (platform/vthread.h) and simulated engines. The
  *        seed makes one sequence of random numbers, drawn for every decision in the order in which
@@ -16,6 +16,7 @@
 #include <skua/task.h>
 #include <skua/time.h>
 
+#include "base/alloc.h"
 #include "platform/sanitizer.h"
 #include "platform/vthread.h"
 #include "sched/runtime_impl.h"
@@ -31,6 +32,7 @@
 #define STEP_LIMIT_DEFAULT UINT64_C(20000000)
 #define LATENCY_DEFAULT_NS (100 * SKUA_NS_PER_US)
 #define STALL_DEFAULT_NS SKUA_NS_PER_MS
+#define LATE_DEFAULT_NS (100 * SKUA_NS_PER_MS)
 #define STOP_WITHIN_NS (60 * SKUA_NS_PER_SEC) /* virtual */
 #define LIST_MAX 64
 
@@ -81,6 +83,11 @@ static bool idle(void *arg)
     return skua_world_wake_ready(arg);
 }
 
+static uint64_t next(void *arg)
+{
+    return skua_network_next(arg);
+}
+
 static void advance(void *arg, uint64_t now_ns)
 {
     skua_world_trace(arg, now_ns);
@@ -110,7 +117,30 @@ void skua_sim_point(void)
         point(world);
 }
 
+static bool allocation_fails(void)
+{
+    struct skua_world *world = skua_sim_world();
+    return world != NULL && skua_world_allocation_fails(world);
+}
+
 /* ---- a run ----------------------------------------------------------------------------------- */
+
+/* Each of the two counters, operations and allocations, must be in order. */
+static bool is_valid_script(const skua_sim_options *options)
+{
+    const skua_sim_fault *last[2] = {NULL, NULL};
+    if (options->script == NULL)
+        return options->script_count == 0;
+    for (size_t i = 0; i < options->script_count; i++) {
+        const skua_sim_fault *fault = &options->script[i];
+        bool is_allocation = fault->kind == SKUA_SIM_ALLOCATION;
+        if ((unsigned)fault->kind >= SKUA_SIM_FAULT_KINDS ||
+            (last[is_allocation] != NULL && fault->operation <= last[is_allocation]->operation))
+            return false;
+        last[is_allocation] = fault;
+    }
+    return true;
+}
 
 static int complete_options(const skua_sim_options *given, skua_sim_options *full)
 {
@@ -120,15 +150,8 @@ static int complete_options(const skua_sim_options *given, skua_sim_options *ful
         *full = *given;
     for (size_t i = 0; i < sizeof(full->reserved) / sizeof(full->reserved[0]); i++)
         reserved |= full->reserved[i];
-    for (size_t i = 1; i < full->script_count && full->script != NULL; i++) {
-        if (full->script[i].operation <= full->script[i - 1].operation)
-            return -EINVAL;
-    }
-    for (size_t i = 0; i < full->script_count && full->script != NULL; i++) {
-        if ((unsigned)full->script[i].kind >= SKUA_SIM_FAULT_KINDS)
-            return -EINVAL;
-    }
-    if (reserved != 0 || (full->script == NULL && full->script_count != 0))
+    if (reserved != 0 || full->reserved_rate != 0 || !is_valid_script(full) ||
+        skua_network_check(full->network) < 0)
         return -EINVAL;
     if (full->workers == 0)
         full->workers = 2;
@@ -136,6 +159,8 @@ static int complete_options(const skua_sim_options *given, skua_sim_options *ful
         full->latency_max_ns = LATENCY_DEFAULT_NS;
     if (full->stall_max_ns == 0)
         full->stall_max_ns = STALL_DEFAULT_NS;
+    if (full->late_max_ns == 0)
+        full->late_max_ns = LATE_DEFAULT_NS;
     if (full->step_limit == 0)
         full->step_limit = STEP_LIMIT_DEFAULT;
     return 0;
@@ -165,6 +190,7 @@ static intptr_t run_runtime(struct skua_world *world, skua_fn fn, void *arg)
     if (rc < 0)
         return rc;
     skua_future *future = skua_submit_at(runtime, fn, arg, "the task of skua_sim_run()");
+    world->allocations_count = true;
     intptr_t result = -EDEADLK;
     uint64_t limit_ns = SKUA_FOREVER;
     rc = skua_await_until(future, limit_ns, &result);
@@ -174,6 +200,7 @@ static intptr_t run_runtime(struct skua_world *world, skua_fn fn, void *arg)
             print_deadlock(world, runtime);
         (void)skua_cancel(future);
     }
+    world->allocations_count = false;
     rc = skua_runtime_stop(runtime, SKUA_STOP_CANCEL, skua_after(STOP_WITHIN_NS));
     if (world->report->is_deadlock) {
         (void)skua_future_peek(future, &(intptr_t){0}); /* read */
@@ -193,100 +220,30 @@ intptr_t skua_sim_run(uint64_t seed, const skua_sim_options *options, skua_fn fn
     world.report = report != NULL ? report : &own;
     memset(world.report, 0, sizeof(*world.report));
     world.report->seed = seed;
+    world.start_ns = START_NS;
     if (SKUA_TSAN)
         return -ENOTSUP; /* it knows no stacks that are left from several threads */
     skua_sim_set_hooks(&skua_world_hooks);
-    struct skua_vthread_policy policy = {
-        .point = point, .choose = choose, .idle = idle, .advance = advance, .arg = &world};
+    /* relaxed: this thread is who needs it */
+    atomic_store_explicit(&skua_alloc_fails_hook, allocation_fails, memory_order_relaxed);
+    struct skua_vthread_policy policy = {.point = point,
+                                         .choose = choose,
+                                         .idle = idle,
+                                         .next = next,
+                                         .advance = advance,
+                                         .arg = &world};
     int rc = skua_vthread_begin(&policy, START_NS);
     if (rc < 0)
         return rc;
     current_world = &world;
     intptr_t result = run_runtime(&world, fn, arg);
     world.report->virtual_ns = skua_vthread_now() - START_NS;
+    skua_network_end(&world);
     skua_vthread_end();
     current_world = NULL;
     world.report->trace_hash = world.hash;
     world.report->steps = world.steps;
     world.report->operations = world.operations;
+    world.report->allocations = world.allocations;
     return result;
-}
-
-intptr_t skua_sim_sweep(uint64_t first, uint64_t count, const skua_sim_options *options, skua_fn fn,
-                        void *arg, skua_sim_report *report)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        intptr_t result = skua_sim_run(first + i, options, fn, arg, report);
-        if (!SKUA_IS_ERROR(result))
-            continue;
-        if (options == NULL || !options->is_quiet)
-            (void)fprintf(stderr,
-                          "skua: seed %" PRIu64 " fails with %" PRIdPTR "; it fails again with"
-                          " skua_sim_run(%" PRIu64 ", ...)\n",
-                          first + i, result, first + i);
-        return result;
-    }
-    return 0;
-}
-
-/* ---- shrinking ------------------------------------------------------------------------------- */
-
-struct shrinking {
-    skua_sim_options options;
-    uint64_t seed;
-    skua_fn fn;
-    void *arg;
-    int runs;
-    skua_sim_report last;
-};
-
-static bool fails(struct shrinking *s, const skua_sim_fault *faults, size_t count)
-{
-    static const skua_sim_fault none;
-    s->options.script = count > 0 ? faults : &none;
-    s->options.script_count = count;
-    s->runs++;
-    return SKUA_IS_ERROR(skua_sim_run(s->seed, &s->options, s->fn, s->arg, &s->last));
-}
-
-int skua_sim_shrink(const skua_sim_options *options, skua_fn fn, void *arg, skua_sim_report *report)
-{
-    if (fn == NULL || report == NULL || report->fault_count > SKUA_SIM_FAULTS_MAX)
-        return -EINVAL;
-    struct shrinking *s = calloc(1, sizeof(*s));
-    if (s == NULL)
-        return -ENOMEM;
-    if (options != NULL)
-        s->options = *options;
-    s->options.is_quiet = true;
-    s->seed = report->seed;
-    s->fn = fn;
-    s->arg = arg;
-    skua_sim_fault kept[SKUA_SIM_FAULTS_MAX];
-    size_t count = report->fault_count;
-    memcpy(kept, report->faults, count * sizeof(kept[0]));
-    if (!fails(s, kept, count)) {
-        free(s);
-        return -EAGAIN;
-    }
-    /* Leaves out ever smaller parts, as long as it fails without them. */
-    for (size_t part = count; part > 0; part /= 2) {
-        for (size_t at = 0; at < count;) {
-            skua_sim_fault fewer[SKUA_SIM_FAULTS_MAX];
-            size_t left_out = skua_min(part, count - at);
-            memcpy(fewer, kept, at * sizeof(kept[0]));
-            memcpy(fewer + at, kept + at + left_out, (count - at - left_out) * sizeof(kept[0]));
-            if (fails(s, fewer, count - left_out)) {
-                count -= left_out;
-                memcpy(kept, fewer, count * sizeof(kept[0]));
-            } else {
-                at += left_out;
-            }
-        }
-    }
-    (void)fails(s, kept, count);
-    *report = s->last;
-    int runs = s->runs;
-    free(s);
-    return runs;
 }

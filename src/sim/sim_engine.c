@@ -5,10 +5,14 @@
  *        out at once by a system call, if the descriptor is ready; if not it is blocked, and waits
  *        until it is: nobody but the threads of the simulation can make it so, so it is enough to
  *        look when none of them can run. What the kernel does with pipes, Unix sockets and files of
- *        one process depends on nothing but the order of the calls.
+ *        one process depends on nothing but the order of the calls. Sockets that are simulated are
+ *        asked first (network.h).
  *
- * STATE  An op is in the list of its engine from submit to completion. private_.engine holds when
- *        it is due, and 0 once it has been cancelled.
+ * STATE  An op is in the list of its engine from submit to completion. private_.engine is its entry
+ *        there.
+ *
+ * TRACE  An op's result, but of what makes a descriptor only that it did: its number depends on
+ *        what else the process has open.
  */
 #include "sim/world.h"
 
@@ -25,7 +29,7 @@
 #include <sys/uio.h>
 
 #define PIECE_BYTES 4096u /* what a pipe or socket that is ready to be written takes at least */
-#define CANCELLED 0u
+#define NEVER UINT64_MAX
 
 struct sim_engine {
     struct skua_engine base; /* first */
@@ -39,8 +43,9 @@ struct sim_engine {
 struct sim_op {
     struct sim_op *next;
     skua_op *op;
-    uint64_t due_ns; /* CANCELLED: at once */
-    bool is_cancelled;
+    struct sim_socket *socket; /* that it is of, if that is simulated */
+    uint64_t due_ns;
+    uint64_t cancelled_ns; /* when a cancel reaches it; NEVER: there is none */
 };
 
 static struct sim_engine *engine_of(struct skua_engine *engine)
@@ -75,9 +80,11 @@ static bool is_stream(int fd)
 }
 
 /* A short datagram would be another one. */
-static bool is_datagram(int fd)
+static bool is_datagram(int fd, const struct sim_socket *socket)
 {
     int type = SOCK_STREAM;
+    if (socket != NULL)
+        return skua_network_is_datagram(socket);
     socklen_t size = sizeof(type);
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_STREAM;
 }
@@ -88,8 +95,30 @@ static bool poll_now(int fd, short events)
     return poll(&entry, 1, 0) != 0; /* an error: the call itself will tell */
 }
 
-bool skua_world_is_ready(const skua_op *op)
+static bool is_told_not_to_wait(const skua_op *op)
 {
+    bool has_flags = op->code == SKUA_OP_RECV || op->code == SKUA_OP_RECVMSG ||
+                     op->code == SKUA_OP_SEND || op->code == SKUA_OP_SENDMSG;
+    return has_flags && (op->flags & MSG_DONTWAIT) != 0;
+}
+
+static bool is_splice_ready(struct skua_world *world, const skua_op *op, struct sim_socket *from)
+{
+    struct sim_socket *to = skua_network_find_target(world, op);
+    bool can_read = from != NULL ? skua_network_is_ready(world, from, op)
+                                 : !is_stream(op->fd) || poll_now(op->fd, POLLIN);
+    return can_read && (to != NULL ? skua_network_has_room(world, to, op->fd2)
+                                   : !is_stream(op->fd2) || poll_now(op->fd2, POLLOUT));
+}
+
+bool skua_world_is_ready(struct skua_world *world, const skua_op *op, struct sim_socket *socket)
+{
+    if (is_told_not_to_wait(op))
+        return true;
+    if (op->code == SKUA_OP_SPLICE)
+        return is_splice_ready(world, op, socket);
+    if (socket != NULL)
+        return skua_network_is_ready(world, socket, op);
     if (op->code == SKUA_OP_POLL)
         return poll_now(op->fd, (short)op->flags);
     if (op->code == SKUA_OP_ACCEPT)
@@ -98,28 +127,30 @@ bool skua_world_is_ready(const skua_op *op)
         return !is_stream(op->fd) || poll_now(op->fd, POLLIN);
     if (is_write(op))
         return !is_stream(op->fd) || poll_now(op->fd, POLLOUT);
-    if (op->code == SKUA_OP_SPLICE)
-        return (!is_stream(op->fd) || poll_now(op->fd, POLLIN)) &&
-               (!is_stream(op->fd2) || poll_now(op->fd2, POLLOUT));
     return true;
 }
 
 static int error_of(skua_sim_fault_kind kind)
 {
-    static const int errors[SKUA_SIM_FAULT_KINDS] = {
-        [SKUA_SIM_EINTR] = EINTR,   [SKUA_SIM_EAGAIN] = EAGAIN,  [SKUA_SIM_ECONNRESET] = ECONNRESET,
-        [SKUA_SIM_ENOSPC] = ENOSPC, [SKUA_SIM_EIO] = EIO,        [SKUA_SIM_EMFILE] = EMFILE,
-        [SKUA_SIM_ENOMEM] = ENOMEM, [SKUA_SIM_ENOBUFS] = ENOBUFS};
+    static const int errors[SKUA_SIM_FAULT_KINDS] = {[SKUA_SIM_EINTR] = EINTR,
+                                                     [SKUA_SIM_EAGAIN] = EAGAIN,
+                                                     [SKUA_SIM_ECONNRESET] = ECONNRESET,
+                                                     [SKUA_SIM_ENOSPC] = ENOSPC,
+                                                     [SKUA_SIM_EIO] = EIO,
+                                                     [SKUA_SIM_EMFILE] = EMFILE,
+                                                     [SKUA_SIM_ENOMEM] = ENOMEM,
+                                                     [SKUA_SIM_ENOBUFS] = ENOBUFS,
+                                                     [SKUA_SIM_ALLOCATION] = ENOMEM};
     return errors[kind];
 }
 
-static bool can_fail(const skua_op *op, skua_sim_fault_kind kind)
+static bool can_fail(const skua_op *op, const struct sim_socket *socket, skua_sim_fault_kind kind)
 {
     bool moves = is_read(op) || is_write(op);
     switch (kind) {
     case SKUA_SIM_SHORT:
         return (is_read(op) || is_write(op)) && !is_vectored(op) && op->len > 1 &&
-               !is_datagram(op->fd);
+               !is_datagram(op->fd, socket);
     case SKUA_SIM_EINTR:
         return moves || op->code == SKUA_OP_FSYNC || op->code == SKUA_OP_OPENAT ||
                op->code == SKUA_OP_ACCEPT;
@@ -137,30 +168,42 @@ static bool can_fail(const skua_op *op, skua_sim_fault_kind kind)
         return op->code == SKUA_OP_OPENAT || op->code == SKUA_OP_ACCEPT;
     case SKUA_SIM_ENOMEM:
         return op->code != SKUA_OP_CLOSE && op->code != SKUA_OP_POLL;
+    case SKUA_SIM_ALLOCATION:
     case SKUA_SIM_FAULT_KINDS:
         break;
     }
     return false;
 }
 
-/* The fault that operation number @number is to suffer; false: none. */
-static bool choose_fault(struct skua_world *world, const skua_op *op, uint64_t number,
-                         skua_sim_fault *fault)
+/* The next of the script for a counter, operations or @allocations, that is at @number; or none. */
+static const skua_sim_fault *scripted(const skua_sim_options *options, size_t *next,
+                                      bool allocations, uint64_t number)
 {
+    for (; *next < options->script_count; (*next)++) {
+        const skua_sim_fault *fault = &options->script[*next];
+        if ((fault->kind == SKUA_SIM_ALLOCATION) != allocations || fault->operation < number)
+            continue;
+        return fault->operation == number ? fault : NULL;
+    }
+    return NULL;
+}
+
+/* The fault that operation number @number is to suffer; false: none. */
+static bool choose_fault(struct skua_world *world, const skua_op *op,
+                         const struct sim_socket *socket, skua_sim_fault *fault)
+{
+    uint64_t number = world->operations++;
     const skua_sim_options *options = &world->options;
     if (options->script != NULL) {
-        while (world->script_next < options->script_count &&
-               options->script[world->script_next].operation < number)
-            world->script_next++;
-        if (world->script_next == options->script_count ||
-            options->script[world->script_next].operation != number)
+        const skua_sim_fault *next = scripted(options, &world->script_next, false, number);
+        if (next == NULL || !can_fail(op, socket, next->kind))
             return false;
-        *fault = options->script[world->script_next];
-        return can_fail(op, fault->kind);
+        *fault = *next;
+        return true;
     }
     for (unsigned kind = 0; kind < SKUA_SIM_FAULT_KINDS; kind++) {
         unsigned rate = options->faults_per_million[kind];
-        if (rate == 0 || !can_fail(op, (skua_sim_fault_kind)kind) ||
+        if (rate == 0 || !can_fail(op, socket, (skua_sim_fault_kind)kind) ||
             skua_world_random(world, 1000000) >= rate)
             continue;
         *fault = (skua_sim_fault){.operation = number, .kind = (skua_sim_fault_kind)kind};
@@ -173,7 +216,7 @@ static bool choose_fault(struct skua_world *world, const skua_op *op, uint64_t n
     return false;
 }
 
-static void note_fault(struct skua_world *world, const skua_sim_fault *fault)
+void skua_world_note_fault(struct skua_world *world, const skua_sim_fault *fault)
 {
     skua_sim_report *report = world->report;
     if (report->fault_count < SKUA_SIM_FAULTS_MAX)
@@ -181,28 +224,73 @@ static void note_fault(struct skua_world *world, const skua_sim_fault *fault)
     report->fault_count++;
 }
 
-void skua_world_perform(struct skua_world *world, skua_op *op)
+bool skua_world_allocation_fails(struct skua_world *world)
+{
+    const skua_sim_options *options = &world->options;
+    if (!world->allocations_count)
+        return false;
+    skua_sim_fault fault = {.operation = world->allocations++, .kind = SKUA_SIM_ALLOCATION};
+    unsigned rate = options->faults_per_million[SKUA_SIM_ALLOCATION];
+    bool fails = options->script != NULL ? scripted(options, &world->script_next_allocation, true,
+                                                    fault.operation) != NULL
+                                         : rate != 0 && skua_world_random(world, 1000000) < rate;
+    if (fails) {
+        skua_world_note_fault(world, &fault);
+        skua_world_trace(world, fault.operation ^ (uint64_t)SKUA_SIM_ALLOCATION << 56);
+    }
+    return fails;
+}
+
+int skua_world_descriptor_fault(struct skua_world *world)
+{
+    const skua_op op = {.code = SKUA_OP_ACCEPT, .fd = -1};
+    skua_sim_fault fault;
+    if (!choose_fault(world, &op, NULL, &fault) || fault.kind != SKUA_SIM_EMFILE)
+        return 0;
+    skua_world_note_fault(world, &fault);
+    return -EMFILE;
+}
+
+static bool makes_descriptor(const skua_op *op)
+{
+    return op->code == SKUA_OP_OPENAT || op->code == SKUA_OP_ACCEPT;
+}
+
+/* Of the kernel's descriptors. */
+static void perform_by_kernel(const skua_op *op, skua_op *part)
+{
+    if (is_write(op) && part->len > PIECE_BYTES && !is_vectored(op) && is_stream(op->fd) &&
+        !is_datagram(op->fd, NULL))
+        part->len = PIECE_BYTES; /* more could block */
+    if (op->code == SKUA_OP_SENDMSG)
+        part->flags |= MSG_DONTWAIT; /* the same; a stream takes a part, a datagram must fit */
+    if (op->code == SKUA_OP_RECV || op->code == SKUA_OP_RECVMSG)
+        part->flags &= ~(uint32_t)MSG_WAITALL;
+    skua_op_perform(part);
+}
+
+void skua_world_perform(struct skua_world *world, skua_op *op, struct sim_socket *socket)
 {
     skua_sim_fault fault;
     skua_op part = *op;
-    uint64_t number = world->operations++;
-    bool spoiled = choose_fault(world, op, number, &fault);
+    bool spoiled = choose_fault(world, op, socket, &fault);
     if (spoiled)
-        note_fault(world, &fault);
-    if (spoiled && fault.kind != SKUA_SIM_SHORT) {
+        skua_world_note_fault(world, &fault);
+    bool is_real_reset = spoiled && fault.kind == SKUA_SIM_ECONNRESET &&
+                         skua_network_reset_socket(world, socket); /* then the call tells it */
+    if (spoiled && fault.kind != SKUA_SIM_SHORT && !is_real_reset) {
         op->result = -error_of(fault.kind);
     } else {
-        if (spoiled && fault.length < part.len)
+        if (spoiled && fault.kind == SKUA_SIM_SHORT && fault.length < part.len)
             part.len = fault.length;
-        if (is_write(op) && part.len > PIECE_BYTES && !is_vectored(op) && is_stream(op->fd) &&
-            !is_datagram(op->fd))
-            part.len = PIECE_BYTES; /* more could block */
-        if (op->code == SKUA_OP_SENDMSG)
-            part.flags |= MSG_DONTWAIT; /* the same; a stream takes a part, a datagram must fit */
-        skua_op_perform(&part);
+        if (socket != NULL)
+            skua_network_perform(world, socket, &part);
+        else
+            perform_by_kernel(op, &part);
         op->result = part.result;
     }
-    skua_world_trace(world, ((uint64_t)op->code << 56) ^ (uint64_t)op->result);
+    int64_t traced = makes_descriptor(op) ? skua_min(op->result, 0) : op->result;
+    skua_world_trace(world, ((uint64_t)op->code << 56) ^ (uint64_t)traced);
 }
 
 /* ---- waiting for descriptors ----------------------------------------------------------------- */
@@ -210,10 +298,11 @@ void skua_world_perform(struct skua_world *world, skua_op *op)
 bool skua_world_wake_ready(struct skua_world *world)
 {
     bool woken = false;
+    skua_network_run(world);
     uint64_t now_ns = skua_vthread_now();
     for (struct sim_engine *engine = world->engines; engine != NULL; engine = engine->next) {
         for (struct sim_op *at = engine->ops; at != NULL; at = at->next) {
-            if (at->due_ns > now_ns || !skua_world_is_ready(at->op))
+            if (at->due_ns > now_ns || !skua_world_is_ready(world, at->op, at->socket))
                 continue;
             woken |= skua_vthread_wake(&engine->word, 1) > 0; /* it may be stalled, too */
             break;
@@ -226,11 +315,12 @@ bool skua_world_wake_ready(struct skua_world *world)
 static void run_blocking(skua_op *op)
 {
     struct skua_world *world = skua_sim_world();
+    struct sim_socket *socket = skua_network_find(world, op);
     skua_vthread_stall(skua_vthread_now() + 1 +
                        skua_world_random(world, world->options.latency_max_ns));
-    while (!skua_world_is_ready(op))
+    while (!skua_world_is_ready(world, op, socket))
         skua_vthread_stall(skua_vthread_now() + world->options.latency_max_ns + 1);
-    skua_world_perform(world, op);
+    skua_world_perform(world, op, socket);
 }
 
 /* ---- the engine ------------------------------------------------------------------------------ */
@@ -260,14 +350,27 @@ static void sim_destroy(struct skua_engine *base)
     free(engine);
 }
 
+/* How much later than others an operation or a cancel takes effect. */
+static uint64_t lateness(struct skua_world *world)
+{
+    unsigned rate = world->options.late_per_million;
+    return rate != 0 && skua_world_random(world, 1000000) < rate
+               ? skua_world_random(world, world->options.late_max_ns)
+               : 0;
+}
+
 static int sim_submit(struct skua_engine *base, skua_op *op)
 {
     struct sim_engine *engine = engine_of(base);
     struct sim_op *entry = malloc(sizeof(*entry));
     if (entry == NULL)
         return -ENOMEM;
-    uint64_t latency = skua_world_random(engine->world, engine->world->options.latency_max_ns);
-    *entry = (struct sim_op){.op = op, .due_ns = skua_vthread_now() + latency + 1};
+    const skua_sim_options *options = &engine->world->options;
+    uint64_t latency = skua_world_random(engine->world, options->latency_max_ns);
+    *entry = (struct sim_op){.op = op,
+                             .socket = skua_network_find(engine->world, op),
+                             .due_ns = skua_vthread_now() + latency + 1 + lateness(engine->world),
+                             .cancelled_ns = NEVER};
     *engine->last = entry;
     engine->last = &entry->next;
     skua_op_private(op)->engine = (uint64_t)(uintptr_t)entry;
@@ -278,9 +381,9 @@ static int sim_submit(struct skua_engine *base, skua_op *op)
 
 static void sim_cancel(struct skua_engine *base, skua_op *op)
 {
-    (void)base;
     struct sim_op *entry = (struct sim_op *)(uintptr_t)skua_op_private(op)->engine;
-    entry->is_cancelled = true;
+    if (entry->cancelled_ns == NEVER)
+        entry->cancelled_ns = skua_vthread_now() + lateness(engine_of(base)->world);
 }
 
 /* What has ended by now goes back to its submitter. */
@@ -290,9 +393,12 @@ static unsigned complete_due(struct sim_engine *engine)
     unsigned count = 0;
     for (struct sim_op **at = &engine->ops; *at != NULL;) {
         struct sim_op *entry = *at;
-        bool is_due = entry->due_ns <= skua_vthread_now() && skua_world_is_ready(entry->op);
+        uint64_t now_ns = skua_vthread_now();
+        bool is_due =
+            entry->due_ns <= now_ns && skua_world_is_ready(world, entry->op, entry->socket);
         /* A result that is there may beat the cancel, or not. */
-        bool is_lost = entry->is_cancelled && (!is_due || skua_world_random(world, 2) == 0);
+        bool is_lost =
+            entry->cancelled_ns <= now_ns && (!is_due || skua_world_random(world, 2) == 0);
         if (!is_due && !is_lost) {
             at = &entry->next;
             continue;
@@ -304,7 +410,7 @@ static unsigned complete_due(struct sim_engine *engine)
             entry->op->result = -ECANCELED;
             skua_world_trace(world, ECANCELED);
         } else {
-            skua_world_perform(world, entry->op);
+            skua_world_perform(world, entry->op, entry->socket);
         }
         skua_op *op = entry->op;
         free(entry);
@@ -320,8 +426,9 @@ static uint64_t first_due(const struct sim_engine *engine, uint64_t deadline_ns)
 {
     uint64_t now_ns = skua_vthread_now();
     for (const struct sim_op *at = engine->ops; at != NULL; at = at->next) {
-        if (at->is_cancelled)
+        if (at->cancelled_ns <= now_ns)
             return now_ns;
+        deadline_ns = skua_min(deadline_ns, at->cancelled_ns);
         if (at->due_ns > now_ns && at->due_ns < deadline_ns) /* else it is blocked */
             deadline_ns = at->due_ns;
     }
@@ -383,4 +490,4 @@ static const struct skua_engine_ops sim_ops = {
     .describe = sim_describe,
 };
 
-const struct skua_sim_hooks skua_world_hooks = {&sim_ops, run_blocking};
+const struct skua_sim_hooks skua_world_hooks = {&sim_ops, run_blocking, skua_network_call};

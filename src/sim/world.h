@@ -13,6 +13,8 @@
 #include "engine/engine.h"
 
 struct sim_engine;
+struct sim_network;
+struct sim_socket;
 
 struct skua_world {
     uint64_t random;
@@ -20,11 +22,16 @@ struct skua_world {
     uint64_t steps;
     uint64_t operations;
     bool is_stuck; /* the step limit was reached */
+    uint64_t start_ns;
     size_t script_next;
-    struct sim_engine *engines; /* all there are */
-    unsigned blocked;           /* threads without an engine that wait for a descriptor */
-    _Atomic uint32_t changed;   /* they wait for this */
-    skua_sim_options options;   /* with the defaults filled in */
+    uint64_t allocations;
+    size_t script_next_allocation;
+    bool allocations_count;      /* between the start and the stop of the runtime */
+    struct sim_engine *engines;  /* all there are */
+    struct sim_network *network; /* NULL: nobody has asked for a socket */
+    unsigned blocked;            /* threads without an engine that wait for a descriptor */
+    _Atomic uint32_t changed;    /* they wait for this */
+    skua_sim_options options;    /* with the defaults filled in */
     skua_sim_report *report;
 };
 
@@ -34,14 +41,60 @@ struct skua_world *skua_sim_world(void);
 uint64_t skua_world_random(struct skua_world *world, uint64_t count);
 void skua_world_trace(struct skua_world *world, uint64_t event);
 
-/* Whether @op can be carried out without blocking. */
-bool skua_world_is_ready(const skua_op *op);
+/*
+ * Whether @op can be carried out without blocking. @socket: what skua_network_find() said of it
+ * when it was submitted; the same for the next one.
+ */
+bool skua_world_is_ready(struct skua_world *world, const skua_op *op, struct sim_socket *socket);
 
 /* Carries @op out, or spoils it. */
-void skua_world_perform(struct skua_world *world, skua_op *op);
+void skua_world_perform(struct skua_world *world, skua_op *op, struct sim_socket *socket);
 
-/* The policy's idle(): looks whether a descriptor has become ready. */
+/* As of an operation that makes a descriptor: -EMFILE if it is to fail, else 0. */
+int skua_world_descriptor_fault(struct skua_world *world);
+
+/* A fault has happened. */
+void skua_world_note_fault(struct skua_world *world, const skua_sim_fault *fault);
+
+/* Whether the allocation that is about to be made is to fail. */
+bool skua_world_allocation_fails(struct skua_world *world);
+
+/* The policy's idle(): moves packets, and looks whether a descriptor has become ready. */
 bool skua_world_wake_ready(struct skua_world *world);
+
+/* ---- the network, for sim.c and sim_engine.c; see network.h ---------------------------------- */
+
+/* 0; -EINVAL. */
+int skua_network_check(const skua_sim_network *options);
+
+/* Lets everything happen that is due. */
+void skua_network_run(struct skua_world *world);
+
+/* When the next thing happens; UINT64_MAX: never. */
+uint64_t skua_network_next(struct skua_world *world);
+
+/* Closes and frees all of it, and fills in the report. */
+void skua_network_end(struct skua_world *world);
+
+bool skua_network_call(struct skua_net_call *call);
+
+/* The simulated socket that @op is of; NULL: the kernel's alone. Of a splice the one it reads. */
+struct sim_socket *skua_network_find(struct skua_world *world, const skua_op *op);
+
+/* The same of the descriptor a splice writes to; of others NULL. */
+struct sim_socket *skua_network_find_target(struct skua_world *world, const skua_op *op);
+
+/* Whether the op of a simulated socket, which is not NULL, is ready; begins a connect. */
+bool skua_network_is_ready(struct skua_world *world, struct sim_socket *socket, const skua_op *op);
+bool skua_network_has_room(struct skua_world *world, struct sim_socket *socket, int fd);
+
+/* Carries out @op, which is ready. */
+void skua_network_perform(struct skua_world *world, struct sim_socket *socket, skua_op *op);
+
+bool skua_network_is_datagram(const struct sim_socket *socket);
+
+/* The connection is reset; false: it is none. */
+bool skua_network_reset_socket(struct skua_world *world, struct sim_socket *socket);
 
 extern const struct skua_sim_hooks skua_world_hooks;
 

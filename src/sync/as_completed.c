@@ -5,6 +5,7 @@
  * A watcher is removed when its index is returned, all others when the iterator is closed: from
  * then on the iterator does not touch that future, whose handle may be gone.
  */
+#include "base/alloc.h"
 #include "sync/combine_impl.h"
 
 #include "sched/runtime_impl.h"
@@ -25,7 +26,7 @@ int skua_as_completed_open(skua_as_completed **iterator, skua_future *const *fut
     int rc = iterator == NULL ? -EINVAL : skua_combine_check_all(futures, count);
     if (rc < 0)
         return rc;
-    skua_as_completed *it = malloc(sizeof(*it));
+    skua_as_completed *it = skua_malloc(sizeof(*it));
     if (it == NULL)
         return -ENOMEM;
     it->returned = 0;

@@ -14,6 +14,7 @@
  *   B2  A subscriber's position is not over next.
  *   B3  Nobody waits for a number below next, nor at all at a closed feed.
  */
+#include "base/alloc.h"
 #include "sync/wait_queue.h"
 
 #include <skua/broadcast.h>
@@ -59,7 +60,7 @@ static struct feed *feed_create(size_t item_size, size_t capacity)
     /* A multiple of the alignment, as aligned_alloc() wants it. */
     size_t size =
         (sizeof(struct feed) + bytes + SKUA_CACHE_LINE - 1) / SKUA_CACHE_LINE * SKUA_CACHE_LINE;
-    struct feed *feed = aligned_alloc(SKUA_CACHE_LINE, size);
+    struct feed *feed = skua_aligned_alloc(SKUA_CACHE_LINE, size);
     if (feed == NULL)
         return NULL;
     memset(feed, 0, sizeof(*feed));
@@ -233,7 +234,7 @@ int skua_broadcast_close(skua_broadcast *broadcast)
 skua_subscriber *skua_subscriber_open(skua_broadcast *broadcast)
 {
     struct feed *feed = feed_of_broadcast(broadcast);
-    skua_subscriber *subscriber = feed != NULL ? malloc(sizeof(*subscriber)) : NULL;
+    skua_subscriber *subscriber = feed != NULL ? skua_malloc(sizeof(*subscriber)) : NULL;
     if (subscriber == NULL)
         return NULL;
     feed_ref(feed);

@@ -4,6 +4,7 @@
  */
 #include "sync/channel.h"
 
+#include "base/alloc.h"
 #include "platform/membarrier.h"
 
 #include <errno.h>
@@ -258,7 +259,7 @@ skua_channel *skua_channel_create(size_t item_size, size_t capacity)
     /* A multiple of the alignment, as aligned_alloc() wants it. */
     size_t size = (sizeof(struct skua_channel) + bytes + SKUA_CACHE_LINE - 1) / SKUA_CACHE_LINE *
                   SKUA_CACHE_LINE;
-    struct skua_channel *channel = aligned_alloc(SKUA_CACHE_LINE, size);
+    struct skua_channel *channel = skua_aligned_alloc(SKUA_CACHE_LINE, size);
     if (channel == NULL)
         return NULL;
     memset(channel, 0, sizeof(*channel));

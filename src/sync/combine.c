@@ -5,6 +5,7 @@
  * While the watch is open the caller touches no handle. It is closed before anything is cancelled
  * or dropped; then every future that has told the watch is DONE.
  */
+#include "base/alloc.h"
 #include "sync/combine_impl.h"
 
 #include <skua/future.h>
@@ -42,7 +43,7 @@ int skua_watched_open(struct skua_watched *watched, skua_future *const *futures,
     if (count > SKUA_WATCHED_INLINE) {
         if (count > SIZE_MAX / sizeof(*watched->watchers))
             return -ENOMEM;
-        watched->watchers = malloc(count * sizeof(*watched->watchers));
+        watched->watchers = skua_malloc(count * sizeof(*watched->watchers));
         if (watched->watchers == NULL)
             return -ENOMEM;
     }

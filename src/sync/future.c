@@ -4,6 +4,7 @@
  */
 #include <skua/future.h>
 
+#include "base/alloc.h"
 #include "sched/await.h"
 #include "sched/runtime_impl.h"
 #include "sched/wait.h"
@@ -158,7 +159,7 @@ skua_future *skua_promise_create(skua_promise **promise)
         if (object == NULL)
             return NULL;
     } else {
-        object = calloc(1, sizeof(*object));
+        object = skua_calloc(1, sizeof(*object));
         if (object == NULL)
             return NULL;
         atomic_init(&object->future.kind, SKUA_OBJECT_PROMISE);

@@ -4,6 +4,7 @@
  * A window of slots, each with the future of one item and its watcher. A slot whose future is done
  * is given the next item. See sched/watch.h.
  */
+#include "base/alloc.h"
 #include "sync/combine_impl.h"
 
 #include <skua/executor.h>
@@ -59,7 +60,7 @@ static int make_slots(struct mapping *map)
 {
     size_t window = map->options->window != 0 ? map->options->window : WINDOW_DEFAULT;
     map->slot_count = skua_min(window, map->count);
-    map->slots = calloc(map->slot_count, sizeof(*map->slots));
+    map->slots = skua_calloc(map->slot_count, sizeof(*map->slots));
     if (map->slots == NULL)
         return -ENOMEM;
     for (size_t i = map->slot_count; i-- > 0;) {

@@ -15,6 +15,7 @@
  * node.value becomes -EPIPE by a shutdown, which gives all getters a turn at once: none of them
  * waits again, so it does not matter who is waking.
  */
+#include "base/alloc.h"
 #include "sync/queue_store.h"
 
 #include "platform/membarrier.h"
@@ -372,7 +373,7 @@ static bool is_valid(const skua_queue_options *options)
 
 skua_queue *skua_queue_create(const skua_queue_options *options)
 {
-    skua_queue *queue = is_valid(options) ? calloc(1, sizeof(*queue)) : NULL;
+    skua_queue *queue = is_valid(options) ? skua_calloc(1, sizeof(*queue)) : NULL;
     if (queue == NULL)
         return NULL;
     queue->bounded = options->capacity != 0;

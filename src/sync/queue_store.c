@@ -3,6 +3,7 @@
  */
 #include "sync/queue_store.h"
 
+#include "base/alloc.h"
 #include "base/check.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ void *skua_queue_store_alloc(const struct skua_queue_store *store, size_t slots)
     size_t heap, size;
     if (!layout(store, slots, &heap, &size))
         return NULL;
-    return malloc(size != 0 ? size : 1);
+    return skua_malloc(size != 0 ? size : 1);
 }
 
 void *skua_queue_store_move(struct skua_queue_store *store, void *memory, size_t slots)

@@ -20,6 +20,7 @@
  * ORDERING  idle and closed are guarded by the spin lock; a resource is ordered by it, or by the
  *        permit.
  */
+#include "base/alloc.h"
 #include "base/check.h"
 #include "base/compiler.h"
 #include "base/spin.h"
@@ -139,7 +140,7 @@ int skua_pool_create(const skua_pool_options *options, skua_pool **opaque)
     size_t count_max = options->count_max != 0 ? options->count_max : COUNT_MAX;
     if (reserved != 0 || count_max > COUNT_LIMIT)
         return -EINVAL;
-    struct skua_pool *pool = calloc(1, sizeof(*pool) + count_max * sizeof(pool->idle[0]));
+    struct skua_pool *pool = skua_calloc(1, sizeof(*pool) + count_max * sizeof(pool->idle[0]));
     if (pool == NULL)
         return -ENOMEM;
     pool->create = options->create;

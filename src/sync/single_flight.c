@@ -14,6 +14,7 @@
  * ORDERING  All of it is guarded by the spin lock; results are ordered by the resolve of the wait
  *        (RESOLVE in sched/agent.h).
  */
+#include "base/alloc.h"
 #include "platform/vthread.h"
 #include "sync/wait_queue.h"
 
@@ -67,7 +68,7 @@ static unsigned bucket_of(const unsigned char *key, size_t size)
 
 static struct flight *make_flight(const struct call *call)
 {
-    struct flight *flight = calloc(1, sizeof(*flight) + call->key_size);
+    struct flight *flight = skua_calloc(1, sizeof(*flight) + call->key_size);
     if (flight == NULL)
         return NULL;
     flight->leader = skua_self();

@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <set>
 #include <thread>
+#include <sys/socket.h>
 #include <unistd.h>
+#include <vector>
 
 using namespace skua_test;
 
@@ -57,7 +59,7 @@ TEST_F(Sim, RefusesWhatItCannotRun)
     auto body = []() -> intptr_t { return 0; };
     skua_sim_options options = quiet();
     EXPECT_EQ(skua_sim_run(1, &options, nullptr, nullptr, nullptr), -EINVAL);
-    options.reserved[2] = 1;
+    options.reserved[1] = 1;
     EXPECT_EQ(simulate(1, body, &options), -EINVAL);
     options = quiet();
     options.script_count = 1;
@@ -208,6 +210,98 @@ TEST_F(Sim, ExecutorsHopsAndForkJoinAreSimulatedToo)
     }
 }
 
+/* A variable of the environment, as long as this lives. */
+class Variable
+{
+  public:
+    Variable(const char *name, const std::string &value) : name_(name)
+    {
+        setenv(name, value.c_str(), 1);
+    }
+    Variable(const Variable &) = delete;
+    Variable &operator=(const Variable &) = delete;
+    ~Variable()
+    {
+        unsetenv(name_);
+    }
+
+  private:
+    const char *name_;
+};
+
+/* Fails with seed 5 if its operations are late. */
+struct Picky {
+    std::vector<std::pair<uint64_t, bool>> runs; /* seed, late */
+    skua_sim_options late = quiet();
+    skua_sim_options plain = quiet();
+    skua_sim_set sets[2] = {{"plain", &plain}, {"late", &late}};
+    skua_sim_plan plan{};
+
+    Picky()
+    {
+        late.is_quiet = false;
+        late.late_per_million = 1000000;
+        late.late_max_ns = 3600 * SKUA_NS_PER_SEC;
+        plan.first = 3;
+        plan.count = 10;
+        plan.sets = sets;
+        plan.set_count = 2;
+        plan.replay = "./program";
+    }
+
+    intptr_t sweep(skua_sim_report *report = nullptr, size_t *failed = nullptr)
+    {
+        auto body = [&]() -> intptr_t {
+            uint64_t begun = skua_now();
+            EXPECT_EQ(skua_close(skua_open("/dev/null", O_RDONLY, 0)), 0);
+            bool is_late = skua_now() - begun > SKUA_NS_PER_SEC;
+            uint64_t seed = plan.first + runs.size() / 2;
+            runs.emplace_back(seed, is_late);
+            return is_late && runs.size() == 6 ? -EPROTO : 0;
+        };
+        return skua_sim_sweep_sets(&plan, callValue<decltype(body)>, &body, report, failed);
+    }
+};
+
+TEST_F(Sim, ASweepOfSetsTellsHowToRunTheOneThatFailsAgain)
+{
+    Picky picky;
+    skua_sim_report report;
+    size_t failed = 99;
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(picky.sweep(&report, &failed), -EPROTO);
+    std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(report.seed, 5u);
+    EXPECT_EQ(failed, 1u);
+    std::vector<std::pair<uint64_t, bool>> expected = {{3, false}, {3, true},  {4, false},
+                                                       {4, true},  {5, false}, {5, true}};
+    EXPECT_EQ(picky.runs, expected);
+    EXPECT_NE(text.find("SKUA_SIM_SEED=5 SKUA_SIM_SET=late ./program\n"), std::string::npos)
+        << text;
+}
+
+TEST_F(Sim, TheEnvironmentChoosesOneRunOfASweep)
+{
+    Variable seed("SKUA_SIM_SEED", "77");
+    {
+        Picky picky;
+        skua_sim_report report;
+        EXPECT_EQ(picky.sweep(&report), 0);
+        EXPECT_EQ(picky.runs.size(), 2u);
+        EXPECT_EQ(report.seed, 77u);
+    }
+    Variable set("SKUA_SIM_SET", "late");
+    Picky picky;
+    EXPECT_EQ(picky.sweep(), 0);
+    ASSERT_EQ(picky.runs.size(), 1u);
+    EXPECT_TRUE(picky.runs[0].second);
+    Variable unknown("SKUA_SIM_SET", "other");
+    EXPECT_EQ(picky.sweep(), -EINVAL);
+    Variable bad("SKUA_SIM_SEED", "7x");
+    EXPECT_EQ(picky.sweep(), -EINVAL);
+    EXPECT_EQ(skua_sim_sweep_sets(nullptr, nullptr, nullptr, nullptr, nullptr), -EINVAL);
+}
+
 /* Bytes through a pipe between two tasks. */
 const auto copyThroughPipe = []() -> intptr_t {
     constexpr size_t kBytes = 10000;
@@ -278,6 +372,177 @@ TEST_F(Sim, AFailureIsShrunkToTheFaultThatMatters)
     script.script_count = report.fault_count;
     EXPECT_EQ(simulate(report.seed, body, &script), -ENOMEM);
     sigaction(SIGPIPE, &old, nullptr);
+}
+
+TEST_F(Sim, ASweepShrinksWhatFailsIfItIsToldTo)
+{
+    struct sigaction ignore = {}, old;
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &ignore, &old);
+    Variable shrink("SKUA_SIM_SHRINK", "1");
+    skua_sim_options options{};
+    options.faults_per_million[SKUA_SIM_SHORT] = 200000;
+    options.faults_per_million[SKUA_SIM_ENOMEM] = 20000;
+    auto body = copyThroughPipe;
+    using Body = decltype(body);
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(skua_sim_sweep(0, 1000, &options, callValue<Body>, &body, nullptr), -ENOMEM);
+    std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_NE(text.find("skua: 1 of "), std::string::npos) << text;
+    EXPECT_NE(text.find("SKUA_SIM_ENOMEM"), std::string::npos) << text;
+    sigaction(SIGPIPE, &old, nullptr);
+}
+
+/* Tasks, a channel and a stream: 0, or the error that an allocation's failure led to. */
+intptr_t needsMemory()
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    skua_stream *stream = nullptr;
+    skua_channel *channel = skua_channel_create(1, 1);
+    intptr_t rc = channel == nullptr ? -ENOMEM : 0;
+    if (rc == 0)
+        rc = skua_stream_open(ends[0], ends[0], nullptr, &stream);
+    auto child = [&]() -> intptr_t {
+        int sent = skua_channel_send(channel, "x");
+        return sent < 0 ? sent : skua_sleep(SKUA_NS_PER_MS);
+    };
+    if (rc == 0)
+        rc = skua_await(spawnBody(child));
+    if (rc == 0)
+        rc = std::min<intptr_t>(skua_stream_write(stream, "x", 1), 0);
+    if (rc == 0)
+        rc = skua_stream_flush(stream);
+    if (stream != nullptr)
+        (void)skua_stream_abort(stream);
+    else
+        close(ends[0]);
+    close(ends[1]);
+    skua_channel_unref(channel);
+    return rc;
+}
+
+TEST_F(Sim, EveryAllocationMayFail)
+{
+    auto body = [] { return needsMemory(); };
+    skua_sim_options options = quiet();
+    skua_sim_report report{};
+    EXPECT_EQ(simulate(9, body, &options, &report), 0);
+    EXPECT_GT(report.allocations, 5u);
+    skua_sim_fault fault = {0, SKUA_SIM_ALLOCATION, 0};
+    options.script = &fault;
+    options.script_count = 1;
+    int failures = 0;
+    for (uint64_t count = report.allocations; fault.operation < count; fault.operation++) {
+        intptr_t rc = simulate(9, body, &options, &report);
+        EXPECT_TRUE(rc == 0 || rc == -ENOMEM || rc == -EAGAIN) << rc << " " << fault.operation;
+        EXPECT_EQ(report.fault_count, 1u) << fault.operation;
+        EXPECT_FALSE(report.is_deadlock) << fault.operation;
+        failures += rc == -ENOMEM;
+    }
+    EXPECT_GT(failures, 3);
+    EXPECT_EQ(simulate(9, body, &options, &report), 0); /* there are no more */
+    EXPECT_EQ(report.fault_count, 0u);
+}
+
+TEST_F(Sim, AllocationsFailByRateAndTheFaultsAreAScript)
+{
+    auto body = [] { return needsMemory(); };
+    skua_sim_options options = quiet();
+    options.faults_per_million[SKUA_SIM_ALLOCATION] = 100000;
+    size_t failed = 0;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        skua_sim_report first, again;
+        intptr_t rc = simulate(seed, body, &options, &first);
+        EXPECT_EQ(simulate(seed, body, &options, &again), rc);
+        EXPECT_EQ(first.trace_hash, again.trace_hash) << seed;
+        failed += rc == -ENOMEM;
+        if (rc != -ENOMEM)
+            continue;
+        skua_sim_options script = quiet();
+        script.script = first.faults;
+        script.script_count = first.fault_count;
+        EXPECT_EQ(simulate(seed, body, &script, &again), rc) << seed;
+    }
+    EXPECT_GT(failed, 20u);
+    EXPECT_LT(failed, 100u);
+}
+
+TEST_F(Sim, OperationsAndCancelsMayBeLate)
+{
+    skua_sim_options options = quiet();
+    options.late_per_million = 1000000;
+    options.late_max_ns = 10 * SKUA_NS_PER_SEC;
+    int cancelled = 0, results = 0;
+    for (uint64_t seed = 0; seed < 60; seed++)
+        simulate(
+            seed,
+            [&]() -> intptr_t {
+                int fds[2];
+                EXPECT_EQ(pipe(fds), 0);
+                char byte;
+                auto reader = [&]() -> intptr_t { return skua_read(fds[0], &byte, 1); };
+                skua_future *future = spawnBody(reader);
+                EXPECT_EQ(skua_sleep(10 * SKUA_NS_PER_SEC), 0);
+                (void)skua_cancel(future);
+                EXPECT_EQ(skua_sleep(SKUA_NS_PER_SEC), 0);
+                EXPECT_EQ(write(fds[1], "y", 1), 1);
+                intptr_t rc = skua_await(future);
+                cancelled += rc == -ECANCELED;
+                results += rc == 1; /* it came a second after the cancel, and before it */
+                EXPECT_TRUE(rc == 1 || rc == -ECANCELED) << rc;
+                close(fds[0]);
+                close(fds[1]);
+                return 0;
+            },
+            &options);
+    EXPECT_GT(cancelled, 1);
+    EXPECT_GT(results, 30);
+}
+
+TEST_F(Sim, AWorkerThatStallsHoldsUpItsTask)
+{
+    auto body = []() -> intptr_t {
+        uint64_t begun = skua_now();
+        skua_mutex mutex = SKUA_MUTEX_INIT;
+        for (int i = 0; i < 10; i++) {
+            EXPECT_EQ(skua_mutex_lock(&mutex), 0);
+            EXPECT_EQ(skua_mutex_unlock(&mutex), 0);
+        }
+        return intptr_t((skua_now() - begun) / SKUA_NS_PER_MS);
+    };
+    skua_sim_options options = quiet();
+    EXPECT_EQ(simulate(1, body, &options), 0);
+    options.stalls_per_million = 500000;
+    options.stall_max_ns = SKUA_NS_PER_SEC;
+    EXPECT_GT(simulate(1, body, &options), 100);
+}
+
+TEST_F(Sim, WhatIsNotToWaitDoesNot)
+{
+    EXPECT_EQ(simulate(1,
+                       []() -> intptr_t {
+                           int ends[2];
+                           char byte = 0;
+                           EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+                           ssize_t rc = skua_recv(ends[0], &byte, 1, MSG_DONTWAIT);
+                           close(ends[0]);
+                           close(ends[1]);
+                           return rc;
+                       }),
+              -EAGAIN);
+}
+
+TEST_F(Sim, ATraceDoesNotDependOnWhatElseIsOpen)
+{
+    auto body = []() -> intptr_t { return skua_close(skua_open("/dev/null", O_RDONLY, 0)); };
+    skua_sim_report first, again;
+    EXPECT_EQ(simulate(1, body, nullptr, &first), 0);
+    int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(simulate(1, body, nullptr, &again), 0);
+    close(other);
+    EXPECT_EQ(first.trace_hash, again.trace_hash);
 }
 
 TEST_F(Sim, FilesFailAsTheyAreTold)

@@ -156,20 +156,6 @@ skua_sim_options faultyOptions()
     return options;
 }
 
-/* Runs @body under @seeds seeds with @options; a failure of googletest ends it. */
-template <class Body>
-void sweep(Body &&body, uint64_t seeds, const skua_sim_options &options = faultyOptions())
-{
-    auto once = [&]() -> intptr_t {
-        body();
-        return testing::Test::HasFailure() ? -EPROTO : 0;
-    };
-    skua_sim_report report{};
-    for (uint64_t seed = 1; seed <= seeds; seed++)
-        ASSERT_EQ(skua_sim_run(seed, &options, callValue<decltype(once)>, &once, &report), 0)
-            << "seed " << seed;
-}
-
 /* Writes all of @bytes in calls of any size, going on after what passes, and ends the stream. */
 void sendAll(skua_stream *stream, const std::string &bytes)
 {
@@ -189,7 +175,7 @@ void sendAll(skua_stream *stream, const std::string &bytes)
 
 TEST_F(StreamSimulated, NothingIsLostWhateverTheKernelDoes)
 {
-    sweep(
+    sweepSeeds(
         [] {
             StreamModel::Random random = simulated();
             SocketPair pair;
@@ -211,14 +197,14 @@ TEST_F(StreamSimulated, NothingIsLostWhateverTheKernelDoes)
                 (void)model.step();
             EXPECT_EQ(tasks.result(0), 0);
         },
-        200);
+        200, faultyOptions());
 }
 
 /* Task after task reads, each cancelled at some time; the next one goes on where it was. */
 TEST_F(StreamSimulated, CancelledReadersLoseNothing)
 {
     int cancels = 0;
-    sweep(
+    sweepSeeds(
         [&] {
             StreamModel::Random random = simulated();
             SocketPair pair;
@@ -248,7 +234,7 @@ TEST_F(StreamSimulated, CancelledReadersLoseNothing)
             EXPECT_TRUE(model.isOver());
             cancels += cancelled;
         },
-        100);
+        100, faultyOptions());
     EXPECT_GT(cancels, 100);
 }
 
@@ -343,7 +329,7 @@ TEST_F(StreamSimulated, AWriteThatIsCancelledAtAnyPointTellsWhatItTook)
 
 TEST_F(StreamSimulated, CopiesLoseNothingWhenTheyAreCancelled)
 {
-    sweep(
+    sweepSeeds(
         [] {
             StreamModel::Random random = simulated();
             SocketPair in;
@@ -381,7 +367,7 @@ TEST_F(StreamSimulated, CopiesLoseNothingWhenTheyAreCancelled)
             EXPECT_EQ(tasks.result(1), 0);
             EXPECT_TRUE(got == bytes) << got.size();
         },
-        40);
+        40, faultyOptions());
 }
 
 TEST_F(StreamSimulated, APeerThatDripsCannotStretchTheTimeout)

@@ -7,6 +7,7 @@
 #include "support/fd_guard.h"
 #include "support/hang_guard.h"
 #include "support/runtime_kit.h"
+#include "support/sim_sweep.h"
 
 #include <deque>
 #include <functional>
@@ -18,6 +19,10 @@ namespace skua_test
 class Simulated : public testing::Test
 {
   protected:
+    explicit Simulated(std::chrono::seconds limit = std::chrono::seconds(50)) : hang_(limit)
+    {
+    }
+
     void SetUp() override
     {
         auto body = []() -> intptr_t { return 0; };
@@ -32,15 +37,7 @@ class Simulated : public testing::Test
 /* Runs @body under the first @seeds seeds; no deadlock, no error that googletest sees. */
 template <class Body> void runSimulated(Body &&body, uint64_t seeds = 5)
 {
-    auto once = [&]() -> intptr_t {
-        body();
-        return testing::Test::HasFailure() ? -EPROTO : 0;
-    };
-    skua_sim_options options{};
-    options.stack_size_bytes = size_t{256} << 10;
-    for (uint64_t seed = 1; seed <= seeds; seed++)
-        ASSERT_EQ(skua_sim_run(seed, &options, callValue<decltype(once)>, &once, nullptr), 0)
-            << "seed " << seed;
+    sweepSeeds(body, seeds);
 }
 
 /* Tasks that are begun one after the other. Made, used and ended in a task. */
