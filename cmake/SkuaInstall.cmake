@@ -9,7 +9,7 @@ install(TARGETS skua EXPORT skuaTargets
 install(TARGETS skua_static EXPORT skuaStaticTargets
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY include/skua DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
-        FILES_MATCHING PATTERN "*.h")
+        FILES_MATCHING PATTERN "*.h" PATTERN "tls.h" EXCLUDE)
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 install(EXPORT skuaTargets NAMESPACE skua:: DESTINATION "${SKUA_CMAKE_DIR}")
@@ -29,3 +29,15 @@ endif()
 file(RELATIVE_PATH SKUA_PC_TO_PREFIX "/prefix/${SKUA_PC_DIR}" "/prefix")
 configure_file(cmake/skua.pc.in skua.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/skua.pc" DESTINATION "${SKUA_PC_DIR}")
+
+# TLS, where it was built: the component `tls` of the package, a pkg-config file of its own.
+if(SKUA_HAS_TLS)
+    install(TARGETS skua_tls EXPORT skuaTlsTargets LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+    install(TARGETS skua_tls_static EXPORT skuaTlsStaticTargets
+            ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+    install(FILES include/skua/tls.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/skua")
+    install(EXPORT skuaTlsTargets NAMESPACE skua:: DESTINATION "${SKUA_CMAKE_DIR}")
+    install(EXPORT skuaTlsStaticTargets NAMESPACE skua:: DESTINATION "${SKUA_CMAKE_DIR}")
+    configure_file(cmake/skua_tls.pc.in skua_tls.pc @ONLY)
+    install(FILES "${CMAKE_CURRENT_BINARY_DIR}/skua_tls.pc" DESTINATION "${SKUA_PC_DIR}")
+endif()

@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Checks that a file of src/ includes public headers, its own layer and lower layers only."""
+"""Checks that a file of src/ includes public headers, its own layer and lower layers only.
+
+Folders that are libraries of their own, which use the main one by its public API, include public
+headers, themselves and base/, which is inline, only; and nobody includes them.
+"""
 
 import re
 
@@ -7,13 +11,18 @@ import check_common
 
 LAYERS = ["base", "platform", "core", "engine", "sched", "sync", "parallel", "time", "io", "os",
           "sim", "adapters"]
+LIBRARIES = ["tls"]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 
 def problem(root, path, quote, target):
     """Why this include is wrong, None if it is not."""
     own = path.relative_to(root / "src").parts[0]
-    if own not in LAYERS:
+    if own in LIBRARIES and quote == '"' and target.split("/")[0] in (own, "base"):
+        return None
+    if own in LIBRARIES and quote == '"':
+        return f"{own} is a library of its own: it has {own}/, base/ and public headers only"
+    if own not in LAYERS + LIBRARIES:
         return f"src/{own} is no layer; the layers are {' < '.join(LAYERS)}"
     if quote == "<":
         if target.startswith("skua/"):

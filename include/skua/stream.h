@@ -85,6 +85,7 @@ typedef struct skua_stream_transport {
     ssize_t (*writev)(void *user, const struct iovec *iov, unsigned count);
     int (*shutdown_write)(void *user); /* after a flush */
     int (*close)(void *user);          /* the last call */
+    int (*abort)(void *user);          /* instead of close, if bytes may be dropped; NULL: close */
 } skua_stream_transport;
 
 /**

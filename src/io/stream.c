@@ -7,6 +7,7 @@
  *
  * Must stay true: bytes that have been moved beat the timeout and the cancel.
  */
+#include "base/alloc.h"
 #include "io/stream_impl.h"
 
 #include <skua/scope.h>
@@ -30,7 +31,7 @@ int skua_stream_reserve(struct skua_stream_side *side, size_t total)
         return 0;
     size_t held = skua_stream_held(side);
     if (side->capacity < total) {
-        char *data = realloc(side->data, total + 1);
+        char *data = skua_realloc(side->data, total + 1);
         if (data == NULL)
             return -ENOMEM;
         side->data = data;
@@ -187,7 +188,7 @@ static int create(const skua_stream_options *options, skua_stream **out)
     const struct skua_thread *thread = skua_thread_self();
     if (thread != NULL && thread->forked)
         return -ECHILD;
-    skua_stream *stream = calloc(1, sizeof(*stream));
+    skua_stream *stream = skua_calloc(1, sizeof(*stream));
     if (stream == NULL)
         return -ENOMEM;
     stream->read_fd = stream->write_fd = -1;
@@ -244,9 +245,12 @@ static bool enter_both(skua_stream *stream)
     return false;
 }
 
-static int destroy(skua_stream *stream)
+static int destroy(skua_stream *stream, bool is_whole)
 {
-    int rc = stream->transport->close != NULL ? stream->transport->close(stream->user) : 0;
+    const skua_stream_transport *transport = stream->transport;
+    bool aborts = !is_whole && transport->abort != NULL;
+    int (*end)(void *user) = aborts ? transport->abort : transport->close;
+    int rc = end != NULL ? end(stream->user) : 0;
     free(stream->reader.data);
     free(stream->writer.data);
     free(stream);
@@ -260,7 +264,7 @@ int skua_stream_close(skua_stream *stream)
     if (!enter_both(stream))
         return -EBUSY;
     int flushed = skua_stream_drain(stream);
-    int closed = destroy(stream);
+    int closed = destroy(stream, flushed == 0);
     return flushed < 0 ? flushed : closed;
 }
 
@@ -268,5 +272,5 @@ int skua_stream_abort(skua_stream *stream)
 {
     if (stream == NULL)
         return 0;
-    return enter_both(stream) ? destroy(stream) : -EBUSY;
+    return enter_both(stream) ? destroy(stream, false) : -EBUSY;
 }
