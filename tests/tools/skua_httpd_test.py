@@ -17,6 +17,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -122,17 +123,18 @@ class Server:
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, **kwargs)
         line = self.process.stdout.readline().decode()
-        match = re.match(r"^listening on http://127\.0\.0\.1:(\d+)$", line)
+        match = re.match(r"^listening on (https?)://127\.0\.0\.1:(\d+)$", line)
         if not match:
             self.process.kill()
             raise AssertionError("did not start: %r %r" % (line, self.process.communicate()))
-        self.port = int(match.group(1))
+        self.scheme = match.group(1)
+        self.port = int(match.group(2))
 
     def peer(self):
         return Peer(self.port)
 
     def url(self, path):
-        return "http://127.0.0.1:%d%s" % (self.port, path)
+        return "%s://127.0.0.1:%d%s" % (self.scheme, self.port, path)
 
     def get(self, path, *fields, **kwargs):
         with self.peer() as peer:
@@ -628,6 +630,110 @@ class ClientTest(Base):
             self.assertRegex(out, rb"[1-9]\d* requests in")
             self.assertNotIn(b"Socket errors", out)
             self.assertNotIn(b"Non-2xx", out)
+
+
+class TlsTest(unittest.TestCase):
+    """HTTPS, to curl and to Python's ssl."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("openssl"):
+            raise unittest.SkipTest("no openssl")
+        cls.folder = tempfile.TemporaryDirectory(prefix="skua-httpd-")
+        cls.dir = cls.folder.name
+        cls.cert, cls.key = os.path.join(cls.dir, "cert.pem"), os.path.join(cls.dir, "key.pem")
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-keyout", cls.key, "-out", cls.cert, "-subj", "/CN=localhost", "-addext",
+            "subjectAltName=IP:127.0.0.1")
+        cls.big = random.Random(8).randbytes(3 << 20)
+        with open(os.path.join(cls.dir, "big.bin"), "wb") as file:
+            file.write(cls.big)
+        status, _, err = run(HTTPD, "--tls-cert", "/nowhere", "-l", "127.0.0.1:0")
+        if b"without TLS" in err:
+            raise unittest.SkipTest("built without TLS")
+        cls.refusal = (status, err)
+        cls.server = Server("--root", cls.dir, "--tls-cert", cls.cert, "--tls-key", cls.key,
+                            "--header-timeout", "5")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.folder.cleanup()
+
+    def curl(self, *args):
+        if not shutil.which("curl"):
+            self.skipTest("no curl")
+        status, out, err = run("curl", "-sS", "--max-time", str(DEADLINE_S), "--cacert", self.cert,
+                               *args)
+        self.assertEqual((status, err), (0, b""), args)
+        return out
+
+    def wrapped(self):
+        """A connection in TLS, and its socket."""
+        context = ssl.create_default_context(cafile=self.cert)
+        plain = socket.create_connection(("127.0.0.1", self.server.port), timeout=DEADLINE_S)
+        return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+    def test_curl_fetches_files_and_reuses_its_connection(self):
+        self.assertTrue(self.curl(self.server.url("/big.bin")) == self.big)
+        self.assertTrue(self.curl("-r", "5-99999", self.server.url("/big.bin")) ==
+                        self.big[5:100000])
+        out = self.curl("-w", "%{num_connects} %{http_code}\n", *[
+            word for path in ("/plaintext", "/big.bin", "/nothing")
+            for word in (self.server.url(path), "-o", "/dev/null")])
+        self.assertEqual(out, b"1 200\n0 200\n0 404\n")
+
+    def test_curl_uploads(self):
+        out = self.curl("--data-binary", "@" + os.path.join(self.dir, "key.pem"),
+                        self.server.url("/echo"))
+        with open(self.key, "rb") as file:
+            self.assertEqual(out, file.read())
+
+    def test_curl_does_not_trust_it_without_the_certificate(self):
+        if not shutil.which("curl"):
+            self.skipTest("no curl")
+        status, _, err = run("curl", "-sS", self.server.url("/plaintext"))
+        self.assertNotEqual(status, 0)
+        self.assertIn(b"self-signed certificate", err)
+
+    def test_an_answer_that_ends_the_connection_ends_it_in_tls(self):
+        with self.wrapped() as tls:
+            tls.sendall(b"GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            data = b""
+            while piece := tls.recv(4096):
+                data += piece
+        self.assertTrue(data.endswith(b"\r\n\r\nHello, World!"), data)
+
+    def test_a_refused_request_is_answered_before_the_end(self):
+        with self.wrapped() as tls:
+            tls.sendall(b"NONSENSE\r\n\r\n" + b"x" * 100000)
+            self.assertTrue(tls.recv(4096).startswith(b"HTTP/1.1 400 "))
+
+    def test_what_is_no_tls_is_closed_and_others_are_served(self):
+        with Peer(self.server.port) as peer:
+            peer.send("GET / HTTP/1.1\r\n\r\n")
+            while peer.more():
+                pass
+            self.assertNotIn(b"HTTP/1.1", peer.received)
+        self.assertEqual(self.curl(self.server.url("/plaintext")), b"Hello, World!")
+
+    def test_connections_at_rest_do_not_hold_up_the_end(self):
+        with server("--tls-cert", self.cert, "--tls-key", self.key, "--drain", "30") as other:
+            context = ssl.create_default_context(cafile=self.cert)
+            plain = socket.create_connection(("127.0.0.1", other.port), timeout=DEADLINE_S)
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+                tls.sendall(b"GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertIn(b"200 OK", tls.recv(4096))
+                begin = time.monotonic()
+                other.stop()
+                self.assertLess(time.monotonic() - begin, 15)
+
+    def test_a_certificate_that_cannot_be_had_is_told(self):
+        status, err = self.refusal
+        self.assertEqual(status, 1)
+        self.assertIn(b"/nowhere: our certificate: No such file or directory", err)
+        status, _, err = run(HTTPD, "--tls-key", self.key, "-l", "127.0.0.1:0")
+        self.assertEqual(status, 2, err)
 
 
 def take_program(usage):

@@ -32,6 +32,8 @@ struct httpd_options {
     unsigned cpu_ms_max; /* the most /cpu computes for one request */
     const char *root;
     const char *access_log; /* a path, "-" or NULL */
+    const char *tls_cert;   /* PEM; NULL: no TLS */
+    const char *tls_key;    /* NULL: it stands there, too */
     size_t header_bytes_max;
     size_t body_bytes_max;
     uint64_t header_timeout_ns; /* from the first byte of a request to the end of its header */
@@ -47,6 +49,7 @@ struct httpd {
     struct httpd_options options; /* constant */
     int root_fd;                  /* constant */
     struct httpd_log *log;        /* NULL: none is kept */
+    struct skua_tls_context *tls; /* NULL: no TLS; constant */
     _Atomic bool draining;
     _Atomic uint64_t requests; /* of connections that have ended */
     pthread_mutex_t lock;

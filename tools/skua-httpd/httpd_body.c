@@ -5,6 +5,7 @@
  * it.
  */
 #include "httpd_connection.h"
+#include "httpd_tls.h"
 
 #include "httpd_chunk.h"
 
@@ -69,8 +70,8 @@ bool skua_httpd_receive(struct httpd_connection *connection)
         connection->closing = true;
         return false;
     }
-    ssize_t n = skua_recv(connection->fd, connection->in + connection->in_end,
-                          connection->in_size - connection->in_end, 0);
+    ssize_t n = skua_httpd_recv(connection, connection->in + connection->in_end,
+                                connection->in_size - connection->in_end);
     if (n > 0)
         connection->in_end += (size_t)n;
     else
@@ -141,7 +142,7 @@ static int receive_in_place(struct httpd_connection *connection, struct httpd_bo
 {
     prepare_wait(connection, body);
     while (left > 0) {
-        ssize_t n = skua_recv(connection->fd, body->data + body->size, (size_t)left, 0);
+        ssize_t n = skua_httpd_recv(connection, body->data + body->size, (size_t)left);
         if (n <= 0) {
             skua_httpd_failed(connection);
             return body_failed(connection);

@@ -15,6 +15,7 @@
 #include "httpd_connection.h"
 
 #include "httpd_log.h"
+#include "httpd_tls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -81,7 +82,8 @@ void skua_httpd_flush(struct httpd_connection *connection, int flags)
         return;
     skua_httpd_limit(connection, connection->httpd->options.write_timeout_ns);
     while (sent < size) {
-        ssize_t n = skua_send(connection->fd, connection->out + sent, size - sent, flags);
+        const struct iovec iov[2] = {{connection->out + sent, size - sent}, {NULL, 0}};
+        ssize_t n = skua_httpd_send(connection, iov, flags);
         if (n < 0) {
             send_failed(connection);
             return;
@@ -96,9 +98,8 @@ void skua_httpd_flush_with(struct httpd_connection *connection, const void *data
                            {.iov_base = (void *)(uintptr_t)data, .iov_len = size}};
     connection->out_used = 0;
     while (!connection->broken && iov[0].iov_len + iov[1].iov_len > 0) {
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
         skua_httpd_limit(connection, connection->httpd->options.write_timeout_ns);
-        ssize_t n = skua_sendmsg(connection->fd, &message, 0);
+        ssize_t n = skua_httpd_send(connection, iov, 0);
         if (n < 0) {
             send_failed(connection);
             return;
@@ -133,7 +134,7 @@ static bool rest(struct httpd_connection *connection)
     atomic_store_explicit(&connection->resting, true, memory_order_seq_cst);      /* DRAIN */
     if (atomic_load_explicit(&connection->httpd->draining, memory_order_seq_cst)) /* DRAIN */
         (void)skua_shutdown(connection->fd, SHUT_RD);
-    ssize_t n = skua_recv(connection->fd, connection->in, connection->in_size, 0);
+    ssize_t n = skua_httpd_recv(connection, connection->in, connection->in_size);
     atomic_store_explicit(&connection->resting, false, memory_order_seq_cst);
     if (n > 0)
         connection->in_end = (size_t)n;
@@ -269,7 +270,8 @@ static bool serve_one(struct httpd_connection *connection)
 static void end_gently(struct httpd_connection *connection)
 {
     size_t left = LINGER_BYTES_MAX;
-    if (!renew(connection, LINGER_NS) || skua_shutdown(connection->fd, SHUT_WR) < 0)
+    if (!renew(connection, LINGER_NS) || skua_httpd_tls_shutdown(connection) < 0 ||
+        skua_shutdown(connection->fd, SHUT_WR) < 0)
         return;
     while (left > 0) {
         ssize_t n =
@@ -347,6 +349,11 @@ intptr_t skua_httpd_serve(skua_connection *handle, void *arg)
         return rc;
     if (connection.httpd->log != NULL)
         name_peer(&connection);
+    rc = skua_httpd_tls_begin(&connection);
+    if (rc < 0) {
+        (void)skua_scope_close(&connection.scope);
+        return rc;
+    }
     enlist(&connection);
     while (serve_one(&connection)) {
     }
@@ -355,6 +362,7 @@ intptr_t skua_httpd_serve(skua_connection *handle, void *arg)
         connection.linger = true;
     if (connection.linger && !connection.broken && !connection.cancelled)
         end_gently(&connection);
+    skua_httpd_tls_end(&connection);
     delist(&connection);
     reset_input(&connection);
     (void)skua_scope_close(&connection.scope);

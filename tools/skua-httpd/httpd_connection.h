@@ -27,10 +27,11 @@ struct httpd_connection {
     skua_scope scope; /* ends waits that take too long */
     uint64_t deadline_ns;
     int fd;
-    bool closing; /* no further request is read */
-    bool broken;  /* nothing can be sent any more */
-    bool linger;  /* the peer may still be sending: see end_gently() */
-    bool expired; /* a wait has taken too long */
+    struct skua_tls *tls; /* NULL: bytes go as they are */
+    bool closing;         /* no further request is read */
+    bool broken;          /* nothing can be sent any more */
+    bool linger;          /* the peer may still be sending: see end_gently() */
+    bool expired;         /* a wait has taken too long */
     bool cancelled;
     _Atomic bool resting; /* waits for a request of which nothing is there; read by the drain */
     struct httpd_connection *next; /* guarded by the server's lock */

@@ -6,6 +6,7 @@
  * cut off as long as it reads.
  */
 #include "httpd_connection.h"
+#include "httpd_tls.h"
 
 #include "httpd_open.h"
 #include "httpd_path.h"
@@ -178,7 +179,7 @@ static void send_large(struct httpd_connection *connection, const struct file *f
     while (sent < file->size && !connection->broken) {
         size_t piece = file->size - sent < PIECE_BYTES ? (size_t)(file->size - sent) : PIECE_BYTES;
         skua_httpd_limit(connection, connection->httpd->options.write_timeout_ns);
-        ssize_t n = skua_sendfile(connection->fd, file->fd, file->begin + sent, piece);
+        ssize_t n = skua_httpd_send_file(connection, file->fd, file->begin + sent, piece);
         if (n <= 0) {
             skua_httpd_failed(connection);
             give_up(connection);

@@ -93,5 +93,5 @@ void skua_httpd_listen_name(int fd, char *name, size_t size)
         (void)getnameinfo((struct sockaddr *)&address, address_size, host, sizeof(host), port,
                           sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
     bool six = strchr(host, ':') != NULL;
-    snprintf(name, size, "http://%s%s%s:%s", six ? "[" : "", host, six ? "]" : "", port);
+    snprintf(name, size, "%s%s%s:%s", six ? "[" : "", host, six ? "]" : "", port);
 }

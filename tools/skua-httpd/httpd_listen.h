@@ -13,7 +13,7 @@
  */
 int skua_httpd_listen(const char *text);
 
-/* Writes "http://HOST:PORT" of a listening socket. */
+/* Writes "HOST:PORT" of a listening socket. */
 void skua_httpd_listen_name(int fd, char *name, size_t size);
 
 #endif /* SKUA_HTTPD_LISTEN_H */

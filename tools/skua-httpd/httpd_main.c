@@ -26,6 +26,7 @@
 #include "httpd_connection.h"
 #include "httpd_listen.h"
 #include "httpd_log.h"
+#include "httpd_tls.h"
 #include "tool_process.h"
 
 #define EXIT_USAGE 2
@@ -125,6 +126,8 @@ static int open_all(struct run *run)
 {
     struct httpd *httpd = &run->httpd;
     httpd->root_fd = -1;
+    if (skua_httpd_tls_open(httpd) < 0)
+        return EXIT_FAILURE;
     if (httpd->options.root != NULL) {
         httpd->root_fd = open(httpd->options.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (httpd->root_fd < 0)
@@ -151,6 +154,7 @@ static void close_all(struct run *run)
     if (run->httpd.root_fd >= 0)
         (void)close(run->httpd.root_fd);
     skua_httpd_log_close(run->httpd.log);
+    skua_httpd_tls_close(&run->httpd);
     pthread_mutex_destroy(&run->httpd.lock);
 }
 
@@ -197,7 +201,7 @@ static void announce(const struct run *run)
     char name[128];
     for (unsigned i = 0; i < run->listener_count && !run->httpd.options.quiet; i++) {
         skua_httpd_listen_name(run->listeners[i], name, sizeof(name));
-        printf("listening on %s\n", name);
+        printf("listening on %s://%s\n", run->httpd.tls != NULL ? "https" : "http", name);
     }
     (void)fflush(stdout); /* nobody reads it: no reason not to serve */
 }

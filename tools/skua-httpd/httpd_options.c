@@ -24,6 +24,8 @@ enum {
     OPTION_WRITE_TIMEOUT,
     OPTION_DRAIN,
     OPTION_ACCESS_LOG,
+    OPTION_TLS_CERT,
+    OPTION_TLS_KEY,
     OPTION_HELP,
     OPTION_VERSION
 };
@@ -43,6 +45,8 @@ static const struct option long_options[] = {
     {"write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT},
     {"drain", required_argument, NULL, OPTION_DRAIN},
     {"access-log", required_argument, NULL, OPTION_ACCESS_LOG},
+    {"tls-cert", required_argument, NULL, OPTION_TLS_CERT},
+    {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -69,6 +73,8 @@ static const char help_text[] =
     "      --write-timeout=S     seconds for up to 256 KiB of an answer (default 60)\n"
     "      --drain=S             seconds for requests in flight at the end (default 5)\n"
     "      --access-log=FILE     append a line for each request; - is standard output\n"
+    "      --tls-cert=FILE       speak HTTPS, with this certificate and chain (PEM)\n"
+    "      --tls-key=FILE        its key (default: it stands in the same file)\n"
     "  -q, --quiet               do not print where it listens, nor what it has done\n"
     "      --help                display this help and exit\n"
     "      --version             output version information and exit\n"
@@ -173,6 +179,12 @@ static enum httpd_parse parse_option(int option, const char *text, struct httpd_
     case OPTION_ACCESS_LOG:
         options->access_log = text;
         return HTTPD_PARSE_RUN;
+    case OPTION_TLS_CERT:
+        options->tls_cert = text;
+        return HTTPD_PARSE_RUN;
+    case OPTION_TLS_KEY:
+        options->tls_key = text;
+        return HTTPD_PARSE_RUN;
     case OPTION_HELP:
         return show_text(help_text);
     case OPTION_VERSION:
@@ -212,6 +224,8 @@ enum httpd_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_op
     }
     if (optind < argc)
         return complain("unexpected argument", argv[optind]);
+    if (options->tls_key != NULL && options->tls_cert == NULL)
+        return complain("there is a key and no certificate:", options->tls_key);
     if (options->listen_count == 0)
         (void)add_listen("127.0.0.1:8080", options);
     return HTTPD_PARSE_RUN;

@@ -44,6 +44,8 @@ struct proxy_options {
     bool splice;         /* bytes pass through pipes, not through this process */
     bool quiet;
     const char *access_log; /* a path, "-" or NULL */
+    const char *tls_cert;   /* PEM; clients speak TLS. NULL: they do not */
+    const char *tls_key;    /* NULL: it stands there, too */
     size_t buffer_bytes;    /* of each direction */
     uint64_t connect_timeout_ns;
     uint64_t fail_ns;           /* a backend that fails is left out this long at first */
@@ -57,7 +59,7 @@ struct proxy_options {
 /* How a connection came to its end. */
 enum proxy_end {
     PROXY_END_DONE,       /* both directions to their ends */
-    PROXY_END_CLIENT,     /* the client's socket failed */
+    PROXY_END_CLIENT,     /* the client's socket or its TLS failed */
     PROXY_END_BACKEND,    /* the backend's socket failed */
     PROXY_END_IDLE,       /* nothing moved for the idle timeout */
     PROXY_END_NO_BACKEND, /* none could be connected to */
@@ -73,6 +75,7 @@ struct proxy {
     struct proxy_backends *backends;
     struct proxy_log *access_log; /* NULL: none is kept */
     struct proxy_log *notices;    /* standard error; NULL: quiet */
+    struct skua_tls_context *tls; /* NULL: clients speak no TLS; constant */
     _Atomic uint64_t open;
     _Atomic uint64_t bytes_up; /* to backends, by connections that have ended; likewise down */
     _Atomic uint64_t bytes_down;

@@ -4,6 +4,7 @@
 #include "proxy_connection.h"
 
 #include "proxy_log.h"
+#include "proxy_tls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -53,6 +54,14 @@ static bool accept_header(struct proxy_connection *connection)
         return true;
     skua_proxy_connection_note(connection, rc == -ECANCELED ? PROXY_END_CUT : PROXY_END_BAD_HEADER);
     return false;
+}
+
+static bool accept_tls(struct proxy_connection *connection)
+{
+    int rc = skua_proxy_tls_begin(connection);
+    if (rc < 0)
+        skua_proxy_connection_note(connection, rc == -ECANCELED ? PROXY_END_CUT : PROXY_END_CLIENT);
+    return rc == 0;
 }
 
 /* ---- the backend ----------------------------------------------------------------------------- */
@@ -178,6 +187,8 @@ static void finish(struct proxy_connection *connection)
     struct proxy *proxy = connection->proxy;
     enum proxy_end end =
         (enum proxy_end)atomic_load_explicit(&connection->end, memory_order_relaxed);
+    if (connection->tls != NULL)
+        skua_proxy_tls_end(connection, end == PROXY_END_DONE || end == PROXY_END_NO_BACKEND);
     finish_sockets(connection, end);
     write_log(connection, end);
     /* Counters, read by people. */
@@ -206,6 +217,7 @@ static void start_lanes(struct proxy_connection *connection)
     up->from_end = down->to_end = PROXY_END_CLIENT;
     up->to_end = down->from_end = PROXY_END_BACKEND;
     up->from_fd = down->to_fd = connection->client_fd;
+    up->from_tls = down->to_tls = connection->tls;
     up->to_fd = down->from_fd = connection->backend_fd;
 }
 
@@ -229,7 +241,8 @@ intptr_t skua_proxy_serve(skua_connection *server_connection, void *arg)
     connection.up.from_fd = connection.client_fd;
     if (connection.up.buffer == NULL || connection.down.buffer == NULL) {
         skua_proxy_connection_note(&connection, PROXY_END_SHORTAGE);
-    } else if (accept_header(&connection) && connect_backend(&connection)) {
+    } else if (accept_header(&connection) && accept_tls(&connection) &&
+               connect_backend(&connection)) {
         (void)setsockopt(connection.backend_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         start_lanes(&connection);
         skua_proxy_relay(&connection);

@@ -19,6 +19,8 @@ struct proxy_lane {
     struct proxy_connection *connection;
     int from_fd;
     int to_fd;
+    struct skua_tls *from_tls; /* NULL: bytes go as they are; likewise to */
+    struct skua_tls *to_tls;
     enum proxy_end from_end; /* what it means if that socket fails; likewise to */
     enum proxy_end to_end;
     char *buffer;
@@ -29,7 +31,8 @@ struct proxy_lane {
 struct proxy_connection {
     struct proxy *proxy;
     int client_fd;
-    int backend_fd; /* -1: none yet */
+    struct skua_tls *tls; /* the client's; NULL: none */
+    int backend_fd;       /* -1: none yet */
     struct proxy_pick pick;
     struct proxy_endpoints endpoints; /* of the client; as its PROXY header says, if it has one */
     uint64_t start_ns;

@@ -28,6 +28,7 @@
 #include "proxy_check.h"
 #include "proxy_connection.h"
 #include "proxy_log.h"
+#include "proxy_tls.h"
 #include "tool_process.h"
 
 #define EXIT_USAGE 2
@@ -198,6 +199,8 @@ static int open_all(struct run *run)
         rc = skua_proxy_log_open(NULL, STDERR_FILENO, &proxy->notices);
     if (rc < 0)
         return print_error("cannot start", rc);
+    if (skua_proxy_tls_open(proxy) < 0)
+        return EXIT_FAILURE;
     const char *path = proxy->options.access_log;
     if (path != NULL) {
         rc = skua_proxy_log_open(strcmp(path, "-") == 0 ? NULL : path, STDOUT_FILENO,
@@ -214,6 +217,7 @@ static void close_all(struct run *run)
         (void)close(run->listeners[i]);
     skua_proxy_log_close(run->proxy.access_log);
     skua_proxy_log_close(run->proxy.notices);
+    skua_proxy_tls_close(&run->proxy);
     skua_proxy_backends_destroy(run->proxy.backends);
     pthread_mutex_destroy(&run->proxy.lock);
     pthread_mutex_destroy(&run->server_lock);

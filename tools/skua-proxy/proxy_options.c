@@ -30,6 +30,8 @@ enum {
     OPTION_SEND_PROXY,
     OPTION_DRAIN,
     OPTION_ACCESS_LOG,
+    OPTION_TLS_CERT,
+    OPTION_TLS_KEY,
     OPTION_HELP,
     OPTION_VERSION
 };
@@ -55,6 +57,8 @@ static const struct option long_options[] = {
     {"send-proxy", required_argument, NULL, OPTION_SEND_PROXY},
     {"drain", required_argument, NULL, OPTION_DRAIN},
     {"access-log", required_argument, NULL, OPTION_ACCESS_LOG},
+    {"tls-cert", required_argument, NULL, OPTION_TLS_CERT},
+    {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -93,8 +97,12 @@ static const char help_text[] =
     "                              connection: four more descriptors\n"
     "      --accept-proxy        clients begin with a header of the PROXY protocol, version 1\n"
     "                              or 2, which is believed; who has none is turned away\n"
-    "      --header-timeout=S    seconds for that header (default 5)\n"
+    "      --header-timeout=S    seconds for that header, and for the handshake of TLS\n"
+    "                              (default 5)\n"
     "      --send-proxy=VERSION  begin with such a header at the backend; 1 or 2\n"
+    "      --tls-cert=FILE       clients speak TLS, which ends here: this is the certificate and\n"
+    "                              its chain (PEM); after the PROXY header, if there is one\n"
+    "      --tls-key=FILE        its key (default: it stands in the same file)\n"
     "      --access-log=FILE     append a line for each connection: time, client, backend,\n"
     "                              bytes up, bytes down, ms, how it ended; - is standard\n"
     "                              output\n"
@@ -233,6 +241,12 @@ static enum proxy_parse parse_option(int option, const char *text, struct proxy_
     case OPTION_ACCESS_LOG:
         options->access_log = text;
         return PROXY_PARSE_RUN;
+    case OPTION_TLS_CERT:
+        options->tls_cert = text;
+        return PROXY_PARSE_RUN;
+    case OPTION_TLS_KEY:
+        options->tls_key = text;
+        return PROXY_PARSE_RUN;
     case OPTION_HELP:
         return show_text(help_text);
     case OPTION_VERSION:
@@ -274,6 +288,8 @@ enum proxy_parse skua_proxy_options_parse(int argc, char **argv, struct proxy_op
         return complain("unexpected argument", argv[optind]);
     if (options->backend_count == 0)
         return complain("this option is needed:", "--backend");
+    if (options->tls_key != NULL && options->tls_cert == NULL)
+        return complain("there is a key and no certificate:", options->tls_key);
     if (options->listen_count == 0)
         options->listen[options->listen_count++] = "127.0.0.1:0";
     return PROXY_PARSE_RUN;

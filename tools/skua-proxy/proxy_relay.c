@@ -14,6 +14,7 @@
  *        the scope under the list's lock: a connection leaves the list before its scope is closed.
  */
 #include "proxy_connection.h"
+#include "proxy_tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,11 +40,25 @@ void skua_proxy_connection_touch(struct proxy_connection *connection)
 
 /* ---- one lane -------------------------------------------------------------------------------- */
 
+static ssize_t receive(const struct proxy_lane *lane, size_t size)
+{
+    if (lane->from_tls != NULL)
+        return skua_proxy_tls_read(lane->from_tls, lane->buffer, size);
+    return skua_recv(lane->from_fd, lane->buffer, size, 0);
+}
+
+static ssize_t send_some(const struct proxy_lane *lane, const char *data, size_t size)
+{
+    if (lane->to_tls != NULL)
+        return skua_proxy_tls_write(lane->to_tls, data, size);
+    return skua_send(lane->to_fd, data, size, 0);
+}
+
 /* Sends @size bytes of the buffer. Each part counts as activity: a slow peer is not an idle one. */
 static ssize_t send_buffer(struct proxy_lane *lane, size_t size)
 {
     for (size_t sent = 0; sent < size;) {
-        ssize_t n = skua_send(lane->to_fd, lane->buffer + sent, size - sent, 0);
+        ssize_t n = send_some(lane, lane->buffer + sent, size - sent);
         if (n < 0)
             return n;
         skua_proxy_connection_touch(lane->connection);
@@ -57,12 +72,12 @@ static ssize_t send_buffer(struct proxy_lane *lane, size_t size)
 static void copy(struct proxy_lane *lane, ssize_t *from_rc, ssize_t *to_rc)
 {
     size_t buffer_bytes = lane->connection->proxy->options.buffer_bytes;
-    ssize_t n = skua_recv(lane->from_fd, lane->buffer, buffer_bytes, 0);
+    ssize_t n = receive(lane, buffer_bytes);
     while (n > 0 && *to_rc == 0) {
         skua_proxy_connection_touch(lane->connection);
         *to_rc = send_buffer(lane, (size_t)n);
         if (*to_rc == 0)
-            n = skua_recv(lane->from_fd, lane->buffer, buffer_bytes, 0);
+            n = receive(lane, buffer_bytes);
     }
     *from_rc = n < 0 ? n : 0;
 }
@@ -71,7 +86,8 @@ static void copy(struct proxy_lane *lane, ssize_t *from_rc, ssize_t *to_rc)
 static void copy_or_splice(struct proxy_lane *lane, ssize_t *from_rc, ssize_t *to_rc)
 {
     int pipe_fds[2];
-    if (!lane->connection->proxy->options.splice || pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+    if (!lane->connection->proxy->options.splice || lane->connection->tls != NULL ||
+        pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
         copy(lane, from_rc, to_rc);
         return;
     }
@@ -95,6 +111,8 @@ static void lane_run(struct proxy_lane *lane)
     } else if (to_rc < 0) {
         skua_proxy_connection_note(connection, lane->to_end);
     } else {
+        if (lane->to_tls != NULL)
+            (void)skua_proxy_tls_shutdown(lane->to_tls);
         (void)skua_shutdown(lane->to_fd, SHUT_WR); /* it may be gone: the other lane will see */
     }
     atomic_store_explicit(&connection->is_half, true, memory_order_relaxed); /* as active_ns */
