@@ -177,7 +177,7 @@ static void on_answer_open(struct client *client, struct connection *connection)
     if (connection->counted && connection->heavy) {
         client->figures->heavy++;
     } else if (connection->counted) {
-        load_histogram_add(&client->figures->latencies, client->now - connection->sent_ns);
+        tool_histogram_add(&client->figures->latencies, client->now - connection->sent_ns);
         schedule->answered_ns = client->now;
     }
     schedule->idle[(schedule->idle_first + schedule->idle_count) % count] = connection;
@@ -194,7 +194,7 @@ static void on_answer(struct client *client, struct connection *connection)
         return;
     }
     if (client->phase == MEASURING)
-        load_histogram_add(&client->figures->latencies, client->now - connection->sent_ns);
+        tool_histogram_add(&client->figures->latencies, client->now - connection->sent_ns);
     if (client->plan->churn) {
         close(connection->fd);
         connection->fd = -1;
@@ -268,7 +268,7 @@ static void send_next(struct client *client)
     connection->counted = client->phase == MEASURING;
     connection->sent_ns = due_ns(client, schedule->sent);
     if (connection->counted)
-        load_histogram_add(&client->figures->lateness, client->now - connection->sent_ns);
+        tool_histogram_add(&client->figures->lateness, client->now - connection->sent_ns);
     schedule->sent++;
     send_message(client, connection);
 }

@@ -15,8 +15,8 @@
 #ifndef SKUA_LOAD_CLIENT_H
 #define SKUA_LOAD_CLIENT_H
 
-#include "load_histogram.h"
 #include "load_server.h"
+#include "tool_histogram.h"
 
 #include <stddef.h>
 
@@ -44,8 +44,8 @@ struct load_figures {
     uint64_t connections; /* that had answers to all they sent, in or out of the window */
     uint64_t wall_ns;
     uint64_t server_cpu_ns;
-    struct load_histogram latencies;
-    struct load_histogram lateness; /* of sending, in an open loop */
+    struct tool_histogram latencies;
+    struct tool_histogram lateness; /* of sending, in an open loop */
 };
 
 /* Loads @server as @plan says. All its connections are closed when it returns. */

@@ -152,12 +152,12 @@ static void report(const struct bench_options *options, const struct load_plan *
         (struct bench_label){plan->name, "rate", plan->churn ? "connections/s" : "requests/s"},
         requests / wall_ns * 1e9);
     for (unsigned i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++) {
-        double ns = load_histogram_quantile(&figures->latencies, quantiles[i].share);
+        double ns = tool_histogram_quantile(&figures->latencies, quantiles[i].share);
         bench_report(options, (struct bench_label){plan->name, quantiles[i].name, "us"}, ns / 1e3);
     }
     if (plan->rate != 0)
         bench_report(options, (struct bench_label){plan->name, "late p99", "us"},
-                     load_histogram_quantile(&figures->lateness, 0.99) / 1e3);
+                     tool_histogram_quantile(&figures->lateness, 0.99) / 1e3);
 }
 
 static void run_case(struct bench_options *options, struct load_plan plan)

@@ -32,19 +32,19 @@ STALLS = """us = int.from_bytes(data[:4], "little")
 FOLDER = None  # where the programs are
 # Prints the quantiles of 1 ... 1,000,000 and of a large number.
 QUANTILES = """
-#include "load/load_histogram.h"
+#include "tool_histogram.h"
 #include <stdio.h>
-static struct load_histogram histogram;
+static struct tool_histogram histogram;
 int main(void)
 {
     for (uint64_t i = 1; i <= 1000000; i++)
-        load_histogram_add(&histogram, i);
+        tool_histogram_add(&histogram, i);
     for (int i = 1; i < 100; i++)
-        printf("%.1f\\n", load_histogram_quantile(&histogram, i / 100.0));
+        printf("%.1f\\n", tool_histogram_quantile(&histogram, i / 100.0));
     for (int i = 0; i < 3000000; i++)
-        load_histogram_add(&histogram, UINT64_C(1) << 62);
-    printf("%.1f\\n", load_histogram_quantile(&histogram, 0.5));
-    printf("%.1f\\n", load_histogram_quantile(&histogram, 1));
+        tool_histogram_add(&histogram, UINT64_C(1) << 62);
+    printf("%.1f\\n", tool_histogram_quantile(&histogram, 0.5));
+    printf("%.1f\\n", tool_histogram_quantile(&histogram, 1));
 }
 """
 # What is done with a message is in %s; @last is the message before, of any connection.
@@ -72,7 +72,8 @@ asyncio.run(serve())
 
 def compile_program(name, sources, *libraries):
     command = [os.environ.get("CC", "cc"), "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I", BENCH,
-               *sources, *libraries, "-o", os.path.join(FOLDER, name)]
+               "-I", os.path.join(TOP, "tools", "common"), *sources, *libraries,
+               "-o", os.path.join(FOLDER, name)]
     subprocess.run(command, check=True, timeout=DEADLINE_S)
 
 

@@ -4,6 +4,8 @@
 #ifndef SKUA_TOOL_PROCESS_H
 #define SKUA_TOOL_PROCESS_H
 
+#include <stdint.h>
+
 /* Makes sure that descriptors 0 to 2 are taken, so that no file, socket or ring gets such a one. */
 void skua_tool_open_standard_streams(void);
 
@@ -13,5 +15,11 @@ void skua_tool_open_standard_streams(void);
  * Returns a descriptor of signalfd(2), which does not block; -errno.
  */
 int skua_tool_catch_signals(int extra);
+
+/*
+ * Raises the limit of open descriptors to the hard one: the usual soft limit is for programs that
+ * have few connections. Returns the limit that is in force then.
+ */
+uint64_t skua_tool_raise_descriptors(void);
 
 #endif /* SKUA_TOOL_PROCESS_H */
