@@ -38,7 +38,12 @@ find "$prefix" -name LICENSE -type f | grep -q . || {
     exit 1
 }
 
-for kind in skua static; do
+kinds=(skua static)
+pc_tls=$(find "$prefix" -name skua_tls.pc)
+if [[ -n $pc_tls ]]; then
+    kinds+=(tls tls_static)
+fi
+for kind in "${kinds[@]}"; do
     step "find_package, skua::$kind: configure" cmake -S "$consumer" -B "$scratch/cmake-$kind" \
         -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" -DCONSUMER_LIBRARY="skua::$kind"
     step "find_package, skua::$kind: build" cmake --build "$scratch/cmake-$kind"
@@ -60,9 +65,15 @@ read -ra flags < <(pkg-config --static --cflags --libs skua)
 step "pkg-config, static: build" \
     "$cc" -std=c11 "$consumer/consumer.c" -o "$scratch/pc-static" -static "${flags[@]}"
 step "pkg-config, static: run" timeout 60 "$scratch/pc-static"
-for program in skua-sum skua-httpd skua-proxy; do
+if [[ -n $pc_tls ]]; then
+    read -ra flags < <(pkg-config --cflags --libs skua_tls)
+    step "pkg-config, TLS: build" \
+        "$cc" -std=c11 "$consumer/tls_consumer.c" -o "$scratch/pc-tls" "${flags[@]}"
+    step "pkg-config, TLS: run" env LD_LIBRARY_PATH="$libdir" timeout 60 "$scratch/pc-tls"
+fi
+for program in skua-sum skua-httpd skua-load skua-proxy skua-crawl; do
     if [[ -x $prefix/bin/$program ]]; then
         step "the installed $program: run" timeout 60 "$prefix/bin/$program" --help
     fi
 done
-echo "install: 4 consumers, no findings"
+echo "install: $((${#kinds[@]} + 2)) consumers and more, no findings"
