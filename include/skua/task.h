@@ -17,6 +17,13 @@ extern "C" {
 /* Nobody will await the task: no handle is returned and a failure is reported when it ends. */
 #define SKUA_TASK_DETACHED 1u
 
+/*
+ * It gets its stack at once, and if there is none is not spawned (-ENOMEM): what is spawned will
+ * run, even if it is cancelled first. Without this flag a task may end with -ENOMEM before its first
+ * statement. Never run in place.
+ */
+#define SKUA_TASK_STACK_NOW 2u
+
 /* How to spawn a task. Zero-initialise; zero means default everywhere. */
 typedef struct skua_task_options {
     const char *name;        /* for reports; not copied, must outlive the task; default NULL */

@@ -65,6 +65,8 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
 {
     struct skua_task *outer = thread->task;
     struct skua_task *host = thread->host;
+    if (task->future.stack_log2 & SKUA_STACK_SURE)
+        return false; /* it has its own */
     size_t needed = task->future.stack_log2
                         ? (size_t)1 << task->future.stack_log2
                         : skua_max(IN_PLACE_STACK_MIN, task->runtime->options.stack_size_bytes / 2);

@@ -249,7 +249,7 @@ static const char *const wait_names[SKUA_WAIT_KIND_COUNT] = {
 
 static const char *state_name(struct skua_task *task, uint8_t run)
 {
-    if (run == SKUA_RUN_UNSTARTED)
+    if (run == SKUA_RUN_UNSTARTED || run == SKUA_RUN_PROVIDED)
         return "ready";
     struct skua_task *host = atomic_load_explicit(&task->host, memory_order_seq_cst);
     struct skua_agent *proxy = atomic_load_explicit(&host->proxy, memory_order_seq_cst);

@@ -247,9 +247,10 @@ void skua_task_main(void *arg)
         /* relaxed: constant since the spawn, which the queue ordered */
         skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
         /* relaxed: constant. A stolen job has a joiner: stolen_main() always runs. */
-        bool stolen =
-            atomic_load_explicit(&task->future.flags, memory_order_relaxed) & SKUA_FUTURE_STOLEN;
-        intptr_t value = !stolen && skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
+        bool sure =
+            (atomic_load_explicit(&task->future.flags, memory_order_relaxed) & SKUA_FUTURE_STOLEN) |
+            (task->future.stack_log2 & SKUA_STACK_SURE);
+        intptr_t value = !sure && skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
         thread = skua_thread_self();
         skua_check(!thread->forked); /* a task must not return in a forked child: _exit() or exec */
         /* relaxed: its own */
@@ -259,7 +260,7 @@ void skua_task_main(void *arg)
         }
         struct skua_ctx ctx = task->ctx;
         struct skua_stack *stack = task->stack;
-        bool plain = task->future.stack_log2 == 0;
+        bool plain = (task->future.stack_log2 & ~SKUA_STACK_SURE) == 0;
         thread->task = NULL;
         if (thread->worker == NULL) /* seq_cst: before the thread can go; see interrupt_object() */
             atomic_store_explicit(&task->proxy, NULL, memory_order_seq_cst);
@@ -396,6 +397,8 @@ static uint8_t stack_log2(size_t size)
     return log2;
 }
 
+#define TASK_FLAGS (SKUA_TASK_DETACHED | SKUA_TASK_STACK_NOW)
+
 int skua_spawn_with_at(const skua_task_options *options, skua_fn fn, void *arg,
                        skua_future **future, const char *site)
 {
@@ -406,23 +409,39 @@ int skua_spawn_with_at(const skua_task_options *options, skua_fn fn, void *arg,
     uint64_t reserved = o->reserved_flags;
     for (size_t i = 0; i < sizeof(o->reserved) / sizeof(o->reserved[0]); i++)
         reserved |= o->reserved[i];
-    if (fn == NULL || (future == NULL && !detached) || (o->flags & ~SKUA_TASK_DETACHED) != 0 ||
+    if (fn == NULL || (future == NULL && !detached) || (o->flags & ~TASK_FLAGS) != 0 ||
         reserved != 0 || o->stack_size_bytes > SKUA_STACK_MAX - SKUA_STACK_RESERVE)
         return -EINVAL;
     int rc = may_start(thread, thread != NULL ? thread->runtime : NULL);
     if (rc < 0)
         return rc;
+    uint8_t log2 = stack_log2(o->stack_size_bytes);
+    struct skua_stack *stack = NULL;
+    if ((o->flags & SKUA_TASK_STACK_NOW) != 0) {
+        stack = skua_stack_acquire(&thread->stacks, log2 != 0 ? (size_t)1 << log2 : 0);
+        if (stack == NULL)
+            return -ENOMEM;
+    }
     struct skua_task *task =
         skua_object_create(thread, thread->runtime, SKUA_OBJECT_TASK, detached ? 1 : 2);
-    if (task == NULL)
+    if (task == NULL) {
+        if (stack != NULL)
+            skua_stack_release(&thread->stacks, stack);
         return -ENOMEM;
-    task->future.stack_log2 = stack_log2(o->stack_size_bytes);
+    }
+    task->future.stack_log2 = log2;
     uint8_t flags = detached ? SKUA_FUTURE_DETACHED : 0;
     if (o->name != NULL) {
         atomic_store_explicit(&task->name, o->name, memory_order_relaxed);
         flags |= SKUA_FUTURE_NAMED;
     }
     atomic_store_explicit(&task->future.flags, flags, memory_order_relaxed);
+    if (stack != NULL) {
+        skua_task_give_stack(task, stack);
+        task->future.stack_log2 |= SKUA_STACK_SURE;
+        /* relaxed: published by the queue */
+        atomic_store_explicit(&task->run, SKUA_RUN_PROVIDED, memory_order_relaxed);
+    }
     if (future != NULL)
         *future = detached ? NULL : &task->future;
     start(thread, task, fn, arg, o->site != NULL ? o->site : site);

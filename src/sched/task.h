@@ -90,7 +90,7 @@ struct skua_future {
     _Atomic uint32_t refs; /* see LIFE */
     _Atomic uint8_t kind;  /* enum skua_object_kind; constant; atomic for skua_runtime_list() */
     _Atomic uint8_t flags; /* SKUA_FUTURE_... */
-    uint8_t stack_log2;    /* asked-for stack size, 0 default; constant */
+    uint8_t stack_log2;    /* asked-for stack size, 0 default; SKUA_STACK_SURE; constant */
     _Atomic uint8_t token; /* skua_unpark()'s */
 };
 
@@ -100,10 +100,12 @@ enum skua_run {
     SKUA_RUN_STARTED,
     SKUA_RUN_INPLACE,
     SKUA_RUN_DORMANT,
+    SKUA_RUN_PROVIDED, /* unstarted, with its stack: nobody but the worker that pops it starts it */
     SKUA_RUN_ENDED
 };
 
 #define SKUA_NO_WORKER UINT16_MAX
+#define SKUA_STACK_SURE 0x80 /* in stack_log2: was PROVIDED, and runs even if it is cancelled */
 
 /*
  * The order of fields is by first use: a spawn, a start and an end touch the first line most. fn,

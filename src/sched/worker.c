@@ -157,7 +157,7 @@ static bool accept(struct skua_worker *worker, struct skua_task *task)
         return true;
     if (run == SKUA_RUN_UNSTARTED && skua_task_claim(task, SKUA_RUN_STARTED))
         return true;
-    if (run == SKUA_RUN_DORMANT) {
+    if (run == SKUA_RUN_DORMANT || run == SKUA_RUN_PROVIDED) {
         /* release: as CLAIM; the queue entry alone gives the right to it */
         atomic_store_explicit(&task->run, SKUA_RUN_STARTED, memory_order_release);
         return true;

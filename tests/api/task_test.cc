@@ -79,7 +79,7 @@ TEST_F(Task, SpawnWithRefusesWhatTheHeaderForbids)
         EXPECT_EQ(skua_spawn_with(&options, nullptr, nullptr, &future), -EINVAL);
         EXPECT_EQ(skua_spawn_with(&options, returnArg, nullptr, nullptr), -EINVAL);
         EXPECT_EQ(skua_spawn_with(nullptr, returnArg, nullptr, nullptr), -EINVAL);
-        options.flags = 2;
+        options.flags = 4;
         EXPECT_EQ(skua_spawn_with(&options, returnArg, nullptr, &future), -EINVAL);
         options = {};
         options.reserved_flags = 1;
@@ -101,6 +101,31 @@ TEST_F(Task, SpawnWithOutsideARuntimeIsRefused)
     skua_future *future = nullptr;
     EXPECT_EQ(skua_spawn_with(nullptr, returnArg, nullptr, &future), -EPERM);
     EXPECT_EQ(future, nullptr);
+}
+
+/* A cancel before the first statement: without the flag the task would not run at all. */
+TEST_F(Task, WithItsStackAtOnceItRunsInAnyCase)
+{
+    runInTask(
+        [] {
+            bool is_cancelled = false;
+            auto body = [&]() -> intptr_t {
+                is_cancelled = skua_cancelled();
+                return 7;
+            };
+            skua_task_options options{};
+            options.flags = SKUA_TASK_STACK_NOW;
+            skua_future *future = nullptr;
+            ASSERT_EQ(skua_spawn_with(&options, callValue<decltype(body)>, &body, &future), 0);
+            EXPECT_EQ(skua_cancel(future), 0);
+            EXPECT_EQ(skua_await(future), 7);
+            EXPECT_TRUE(is_cancelled);
+            options.stack_size_bytes = size_t{1} << 20;
+            ASSERT_EQ(skua_spawn_with(&options, callValue<decltype(body)>, &body, &future), 0);
+            EXPECT_EQ(skua_await(future), 7); /* at once: not in place, for it has a stack */
+            EXPECT_FALSE(is_cancelled);
+        },
+        1);
 }
 
 TEST_F(Task, SpawnWithoutOptionsIsAPlainSpawn)
