@@ -157,7 +157,7 @@ static intptr_t run_connection(void *arg);
 static void connection_start(struct skua_connection *connection)
 {
     skua_server *server = connection->server;
-    skua_task_options options = {.flags = SKUA_TASK_DETACHED,
+    skua_task_options options = {.flags = SKUA_TASK_DETACHED | SKUA_TASK_STACK_NOW,
                                  .name = server->options.name,
                                  .stack_size_bytes = server->options.stack_size_bytes};
     if (skua_spawn_with(&options, run_connection, connection, NULL) == 0)
@@ -369,7 +369,7 @@ static int recover(struct acceptor *acceptor, int result)
     case -ECANCELED:
         return result;
     default: /* of that connection: gone; of the listener: must not spin */
-        return skua_sleep(SKUA_NS_PER_MS);
+        return skua_sleep(SKUA_NS_PER_MS) == -ECANCELED ? -ECANCELED : 0;
     }
 }
 
@@ -404,7 +404,8 @@ static intptr_t run_sweeper(void *arg)
 {
     skua_server *server = arg;
     uint64_t timeout_ns = server->options.idle_timeout_ns;
-    while (skua_sleep(timeout_ns / 4 + 1) == 0) {
+    /* Without memory for a timer it looks too soon, and again. */
+    while (skua_sleep(timeout_ns / 4 + 1) != -ECANCELED && skua_yield() == 0) {
         uint64_t now_ns = skua_now();
         if (now_ns > timeout_ns)
             sweep(server, now_ns - timeout_ns);
@@ -503,7 +504,7 @@ static void end_acceptors(skua_server *server)
 
 static int start_tasks(skua_server *server)
 {
-    skua_task_options options = {.name = "acceptor"};
+    skua_task_options options = {.name = "acceptor", .flags = SKUA_TASK_STACK_NOW};
     for (size_t i = 0; i < server->options.listener_count; i++) {
         struct acceptor *acceptor = &server->acceptors[i];
         int rc = skua_spawn_with(&options, run_acceptor, acceptor, &acceptor->task);
