@@ -40,7 +40,7 @@ typedef enum skua_sim_fault_kind {
 
 /*
  * One fault: the operation with this number, counted from 0 in the order in which they end; for
- * SKUA_SIM_ALLOCATION the allocation, counted from 0 since the first task was submitted.
+ * SKUA_SIM_ALLOCATION the allocation, counted from 0 since the first task started.
  */
 typedef struct skua_sim_fault {
     uint64_t operation;

@@ -180,6 +180,8 @@ static unsigned class_for(size_t size_bytes)
 
 static struct slab *record_acquire(void)
 {
+    if (skua_alloc_fails()) /* whether or not an earlier simulation has left one */
+        return NULL;
     pthread_mutex_lock(&records.lock);
     struct slab *slab = records.dead;
     if (slab != NULL)
@@ -188,7 +190,7 @@ static struct slab *record_acquire(void)
     if (slab != NULL)
         return slab;
 
-    slab = skua_calloc(1, sizeof(*slab));
+    slab = calloc(1, sizeof(*slab));
     if (slab == NULL)
         return NULL;
     skua_list_init(&slab->link);
@@ -219,7 +221,7 @@ static void slab_tell_valgrind(struct slab *slab, char *base, unsigned shift, un
     unsigned id = skua_valgrind_stack_register(base + page, base + size);
     if (id == 0)
         return;
-    slab->valgrind_ids = skua_calloc(count, sizeof(*slab->valgrind_ids));
+    slab->valgrind_ids = calloc(count, sizeof(*slab->valgrind_ids));
     if (slab->valgrind_ids == NULL) {
         skua_valgrind_stack_deregister(id);
         return;

@@ -179,6 +179,21 @@ static void print_deadlock(const struct skua_world *world, skua_runtime *runtime
                       tasks[i].site != NULL ? tasks[i].site : "unknown site", tasks[i].state);
 }
 
+/* What the user gave, and where. */
+struct first {
+    struct skua_world *world;
+    skua_fn fn;
+    void *arg;
+};
+
+/* The first task: from here on allocations may fail. Its own stack is there already. */
+static intptr_t run_first(void *arg)
+{
+    struct first *first = arg;
+    first->world->allocations_count = true;
+    return first->fn(first->arg);
+}
+
 /* In the world, on its main thread. */
 static intptr_t run_runtime(struct skua_world *world, skua_fn fn, void *arg)
 {
@@ -189,8 +204,8 @@ static intptr_t run_runtime(struct skua_world *world, skua_fn fn, void *arg)
     int rc = skua_runtime_start(&runtime, &options);
     if (rc < 0)
         return rc;
-    skua_future *future = skua_submit_at(runtime, fn, arg, "the task of skua_sim_run()");
-    world->allocations_count = true;
+    struct first first = {.world = world, .fn = fn, .arg = arg};
+    skua_future *future = skua_submit_at(runtime, run_first, &first, "the task of skua_sim_run()");
     intptr_t result = -EDEADLK;
     uint64_t limit_ns = SKUA_FOREVER;
     rc = skua_await_until(future, limit_ns, &result);

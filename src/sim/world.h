@@ -26,7 +26,7 @@ struct skua_world {
     size_t script_next;
     uint64_t allocations;
     size_t script_next_allocation;
-    bool allocations_count;      /* between the start and the stop of the runtime */
+    bool allocations_count;      /* from the first task's start to the runtime's stop */
     struct sim_engine *engines;  /* all there are */
     struct sim_network *network; /* NULL: nobody has asked for a socket */
     unsigned blocked;            /* threads without an engine that wait for a descriptor */

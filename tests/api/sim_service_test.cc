@@ -51,6 +51,12 @@ bool isGood(const Request &request)
     return request.check == (request.id ^ ~request.value);
 }
 
+const skua_task_options kSure = [] {
+    skua_task_options options{};
+    options.flags = SKUA_TASK_STACK_NOW; /* or it may end before it starts */
+    return options;
+}();
+
 /* Fails and is tried again until it has been done: memory may be short for a while. */
 template <class Try> void insist(Try &&attempt)
 {
@@ -149,7 +155,7 @@ class Server
 
     void start()
     {
-        insist([&] { return skua_spawn_with(nullptr, serve, &options_, &task_) == 0; });
+        insist([&] { return skua_spawn_with(&kSure, serve, &options_, &task_) == 0; });
     }
     void stop()
     {
@@ -164,7 +170,7 @@ class Server
         int rc;
         do { /* what it needs to start may be missing for a while */
             rc = skua_serve(static_cast<skua_server_options *>(options));
-        } while (rc != -ECANCELED && skua_sleep(kMs) == 0);
+        } while (rc != -ECANCELED && skua_sleep(kMs) != -ECANCELED);
         return -ECANCELED;
     }
 
@@ -302,7 +308,7 @@ void requestsAreExecutedOnce()
     for (unsigned i = 0; i < kClients; i++) {
         clients.push_back(std::make_unique<Client>(i));
         insist(
-            [&] { return skua_spawn_with(nullptr, runClient, clients[i].get(), &tasks[i]) == 0; });
+            [&] { return skua_spawn_with(&kSure, runClient, clients[i].get(), &tasks[i]) == 0; });
     }
     if (skua_sim_random(4) == 0) { /* the server is replaced */
         (void)skua_sleep(skua_sim_random(20 * kMs));
