@@ -30,10 +30,25 @@
 
 /* ---- deadlines ------------------------------------------------------------------------------- */
 
+/* A new scope in the place of one whose time is over. */
+static bool renew(struct httpd_connection *connection, uint64_t timeout_ns)
+{
+    connection->deadline_ns = skua_after(timeout_ns);
+    skua_scope_options options = {.deadline_ns = connection->deadline_ns, .name = "connection"};
+    (void)skua_scope_close(&connection->scope);
+    /* There is memory: the timer of the old one has just been given back. */
+    return skua_scope_open(&connection->scope, &options) == 0;
+}
+
 void skua_httpd_set_deadline(struct httpd_connection *connection, uint64_t deadline_ns)
 {
     connection->deadline_ns = deadline_ns;
-    (void)skua_scope_set_deadline(&connection->scope, deadline_ns); /* -EALREADY: it is over */
+    int rc = skua_scope_set_deadline(&connection->scope, deadline_ns);
+    /* What came was complete just as its time ended: that is in time. */
+    if (rc == -EALREADY && skua_scope_cancelled(&connection->scope) == SKUA_SCOPE_EXPIRED) {
+        uint64_t now_ns = skua_now();
+        (void)renew(connection, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+    }
 }
 
 void skua_httpd_limit(struct httpd_connection *connection, uint64_t timeout_ns)
@@ -43,16 +58,6 @@ void skua_httpd_limit(struct httpd_connection *connection, uint64_t timeout_ns)
     if (connection->deadline_ns < now_ns + timeout_ns - slack_ns ||
         connection->deadline_ns > now_ns + timeout_ns + slack_ns)
         skua_httpd_set_deadline(connection, now_ns + timeout_ns);
-}
-
-/* A new scope in the place of one whose time is over. */
-static bool renew(struct httpd_connection *connection, uint64_t timeout_ns)
-{
-    connection->deadline_ns = skua_after(timeout_ns);
-    skua_scope_options options = {.deadline_ns = connection->deadline_ns, .name = "connection"};
-    (void)skua_scope_close(&connection->scope);
-    /* There is memory: the timer of the old one has just been given back. */
-    return skua_scope_open(&connection->scope, &options) == 0;
 }
 
 void skua_httpd_failed(struct httpd_connection *connection)
