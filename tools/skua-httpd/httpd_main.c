@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -109,16 +108,6 @@ static int catch_signals(struct run *run)
     run->signal_fd = skua_tool_catch_signals(0);
     run->end_fd = eventfd(0, EFD_CLOEXEC);
     return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
-}
-
-/* A server needs a descriptor for each connection; the usual soft limit is for other programs. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* Root, log and sockets. Returns an exit status; 0 if all is there. */
@@ -252,7 +241,7 @@ int main(int argc, char **argv)
     if (parse != HTTPD_PARSE_RUN)
         return parse == HTTPD_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
     pthread_mutex_init(&run.httpd.lock, NULL);
-    raise_descriptor_limit();
+    (void)skua_tool_raise_descriptors();
     int status = open_all(&run);
     if (status == 0 && catch_signals(&run) < 0)
         status = print_error("cannot start", -EMFILE);

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -153,16 +152,6 @@ static int catch_signals(struct run *run)
     run->signal_fd = skua_tool_catch_signals(SIGUSR1);
     run->end_fd = eventfd(0, EFD_CLOEXEC);
     return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
-}
-
-/* A proxy needs two descriptors for each connection; the usual soft limit is for others. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 static int complain_address(const char *text)
@@ -368,7 +357,7 @@ int main(int argc, char **argv)
         return parse == PROXY_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
     pthread_mutex_init(&run.proxy.lock, NULL);
     pthread_mutex_init(&run.server_lock, NULL);
-    raise_descriptor_limit();
+    (void)skua_tool_raise_descriptors();
     int status = open_all(&run);
     if (status == 0 && catch_signals(&run) < 0)
         status = print_error("cannot start", -EMFILE);
