@@ -30,7 +30,7 @@ static int give_password(char *buffer, int size, int is_for_writing, void *user)
 {
     const char *password = user;
     (void)is_for_writing;
-    size_t length = password != NULL ? strlen(password) : 0;
+    size_t length = password != NULL ? strnlen(password, (size_t)size + 1) : 0;
     if (password == NULL || length > (size_t)size)
         return -1;
     memcpy(buffer, password, length);
