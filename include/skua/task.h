@@ -19,8 +19,8 @@ extern "C" {
 
 /*
  * It gets its stack at once, and if there is none is not spawned (-ENOMEM): what is spawned will
- * run, even if it is cancelled first. Without this flag a task may end with -ENOMEM before its first
- * statement. Never run in place.
+ * run, even if it is cancelled first. Without this flag a task may end with -ENOMEM before its
+ * first statement. Never run in place.
  */
 #define SKUA_TASK_STACK_NOW 2u
 
