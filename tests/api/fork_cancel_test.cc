@@ -165,8 +165,8 @@ TEST_F(ForkCancel, ACancelAmongThievesIsNotLost)
             skua_job late;
             skua_fork(&late, countRuns, &ran);
             EXPECT_EQ(skua_join(&late), -ECANCELED);
-            skua_join(&first);
-            EXPECT_EQ(ran, before);
+            bool has_run = skua_join(&first) == 1; /* by a thief, perhaps just now */
+            EXPECT_LE(ran, before + has_run);
             return 5;
         };
         skua_future *future = submitBody(runtime.get(), body);
