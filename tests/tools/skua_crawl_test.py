@@ -199,8 +199,10 @@ class FollowTest(Base):
                                                 "/deep/er?q", "/e"])
         self.assertEqual(other.asked, [])
         depths = {url[len(site.base):]: line["depth"] for url, line in result.pages.items()}
-        self.assertEqual(depths, {"/": 0, "/a": 1, "/b?x=1&y=2": 1, "/c": 1, "/e": 1,
-                                  "/deep/er": 2, "/deep/er?q": 3})
+        # /a may be fetched, and its links be found, before the rest of / has been looked through.
+        self.assertIn(depths.pop("/b?x=1&y=2"), (1, 2))
+        self.assertEqual(depths, {"/": 0, "/a": 1, "/c": 1, "/e": 1, "/deep/er": 2,
+                                  "/deep/er?q": 3})
         self.assertEqual((result.status, result[site.url("/e")]["error"]), (1, "HTTP 404"))
 
     def test_without_follow_no_link_is_followed(self):
