@@ -114,34 +114,37 @@ static void count_blocked(skua_runtime *runtime, int change)
     atomic_store_explicit(&runtime->blocked, count + (unsigned)change, memory_order_relaxed);
 }
 
-static void end_blockage(struct skua_worker *worker, struct skua_blocked_watch *watch)
+/* It is in no task, or not in the same one as before. */
+static void goes_on(struct skua_worker *worker, struct skua_blocked_watch *watch)
 {
     if (watch->blocked)
         count_blocked(worker->thread.runtime, -1);
     watch->blocked = false;
     watch->asleep = false;
+    watch->outside = false;
+    watch->held = false;
 }
 
 static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch, uint64_t now_ns)
 {
     /* relaxed: the owner's own counter */
     uint64_t switches = atomic_load_explicit(&worker->counters.switches, memory_order_relaxed);
-    watch->held = false;
     if (switches != watch->switches || watch->since_ns == 0) {
         watch->switches = switches;
         watch->since_ns = now_ns;
-        watch->asleep = false;
-        end_blockage(worker, watch);
+        goes_on(worker, watch);
         return;
     }
     if (now_ns - watch->since_ns < worker->thread.runtime->block_ns)
         return;
     if (is_in_engine(worker)) {
-        end_blockage(worker, watch);
+        goes_on(worker, watch);
         return;
     }
-    /* relaxed: whether there is one */
-    watch->held = atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) == NULL;
+    /* Twice: an idle one may be looking for work just now. relaxed: whether there is a deque */
+    watch->held =
+        watch->outside && atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) == NULL;
+    watch->outside = true;
     struct skua_thread_look look;
     if (watch->blocked || !is_asleep_twice(worker, watch, &look))
         return;

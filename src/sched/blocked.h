@@ -45,7 +45,8 @@ struct skua_blocked_watch {
     uint64_t since_ns; /* how long the number has been the same, as far as is known */
     bool asleep;       /* in the kernel at the last visit */
     bool blocked;      /* found to be, and counted in runtime.blocked */
-    bool held;         /* in one task for block_ns, blocked or computing */
+    bool outside;      /* of its engine, with the same number of switches, at the last visit */
+    bool held;         /* so twice, after block_ns: in one task, blocked or computing */
 };
 
 /* Of all workers. */
