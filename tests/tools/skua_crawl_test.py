@@ -193,7 +193,7 @@ class FollowTest(Base):
             "/b": links("../../a"),
             "/c": "<a href=c>", "/deep/er": links("../a", "./er", "?q")})
 
-        def after_the_root(to):  # whose last link has been found by then, so that depths are certain
+        def after_the_root(to):  # whose last link has been found by then: depths are certain
             for _ in range(500):
                 if site.count("/e") or site.closing.wait(0.01):
                     break
