@@ -98,12 +98,23 @@ static bool is_in_engine(struct skua_worker *worker)
     return skua_idle_is_asleep(worker);
 }
 
-/* True if @worker sleeps in the kernel, for the second visit in a row. */
+/* How often @worker has gone on with another task or to its engine. relaxed: its own counters */
+static uint64_t turns_of(struct skua_worker *worker)
+{
+    return atomic_load_explicit(&worker->counters.switches, memory_order_relaxed) +
+           atomic_load_explicit(&worker->counters.parks, memory_order_relaxed);
+}
+
+/*
+ * True if @worker sleeps in the kernel, for the second visit in a row. Not in its engine: it may
+ * have gone there since it was last looked for, so that is asked once more.
+ */
 static bool is_asleep_twice(struct skua_worker *worker, struct skua_blocked_watch *watch,
                             struct skua_thread_look *look)
 {
     bool before = watch->asleep;
-    watch->asleep = skua_thread_look(worker->tid, look) == 1;
+    watch->asleep = skua_thread_look(worker->tid, look) == 1 &&
+                    turns_of(worker) == watch->turns && !is_in_engine(worker);
     return before && watch->asleep;
 }
 
@@ -127,10 +138,9 @@ static void goes_on(struct skua_worker *worker, struct skua_blocked_watch *watch
 
 static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch, uint64_t now_ns)
 {
-    /* relaxed: the owner's own counter */
-    uint64_t switches = atomic_load_explicit(&worker->counters.switches, memory_order_relaxed);
-    if (switches != watch->switches || watch->since_ns == 0) {
-        watch->switches = switches;
+    uint64_t turns = turns_of(worker);
+    if (turns != watch->turns || watch->since_ns == 0) {
+        watch->turns = turns;
         watch->since_ns = now_ns;
         goes_on(worker, watch);
         return;

@@ -142,9 +142,14 @@ void skua_monitor_wake(skua_runtime *runtime)
 
 void skua_monitor_worker_awake(skua_runtime *runtime)
 {
-    /* seq_cst: ASLEEP */
-    if (runtime->block_ns != 0 &&
-        !atomic_load_explicit(&runtime->monitor.awake, memory_order_seq_cst))
+    struct skua_monitor *monitor = &runtime->monitor;
+    /*
+     * seq_cst: ASLEEP. Until it has been started it has not been put to sleep either; relaxed: what
+     * stored that sleep came after. Starting it is not for workers, who may still be at it when the
+     * runtime ends.
+     */
+    if (runtime->block_ns != 0 && !atomic_load_explicit(&monitor->awake, memory_order_seq_cst) &&
+        atomic_load_explicit(&monitor->started, memory_order_relaxed))
         skua_monitor_wake(runtime);
 }
 
