@@ -497,29 +497,33 @@ TEST_F(DialInATask, ACancelAtAnyTurnLeavesNoDescriptor)
                 return dial({hole.address, good.address}, withDelay(100 * SKUA_NS_PER_US));
             });
         },
-        1); /* one worker: nothing but the turns decides how far the dial has come */
+        1, kNoStandIns); /* one worker: nothing but the turns decides how far the dial has come */
 }
 
 /* As above, by time: the deadline passes at every moment of it. */
 TEST_F(DialInATask, ADeadlineAtAnyMomentLeavesNoDescriptor)
 {
     for (Where where : {Where::task, Where::executor, Where::foreignThread})
-        runIn(where, [] {
-            Refuser refuser;
-            Listener good;
-            BlackHole hole;
-            size_t before = openDescriptors().size();
-            int won = 0;
-            for (unsigned i = 0; i < 200; i++) {
-                auto options = withDelay(100 * SKUA_NS_PER_US, skua_after(i * 5 * SKUA_NS_PER_US));
-                int fd = dial({hole.address, refuser.address, good.address}, options);
-                won += fd >= 0;
-                EXPECT_EQ(fd >= 0 ? skua_close(fd) : fd, fd >= 0 ? 0 : -ETIMEDOUT);
-                ASSERT_EQ(openDescriptors().size(), before);
-            }
-            EXPECT_GT(won, 0);
-            EXPECT_LT(won, 200);
-        });
+        runIn(
+            where,
+            [] {
+                Refuser refuser;
+                Listener good;
+                BlackHole hole;
+                size_t before = openDescriptors().size();
+                int won = 0;
+                for (unsigned i = 0; i < 200; i++) {
+                    auto options =
+                        withDelay(100 * SKUA_NS_PER_US, skua_after(i * 5 * SKUA_NS_PER_US));
+                    int fd = dial({hole.address, refuser.address, good.address}, options);
+                    won += fd >= 0;
+                    EXPECT_EQ(fd >= 0 ? skua_close(fd) : fd, fd >= 0 ? 0 : -ETIMEDOUT);
+                    ASSERT_EQ(openDescriptors().size(), before);
+                }
+                EXPECT_GT(won, 0);
+                EXPECT_LT(won, 200);
+            },
+            kNoStandIns);
 }
 
 } // namespace

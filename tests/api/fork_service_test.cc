@@ -25,10 +25,10 @@ SKUA_FORKABLE(long, busyFib, int, n)
     return SKUA_JOIN(busyFib, &job) + b;
 }
 
-/* Computes until @done() or ten seconds have passed, in pieces of some milliseconds. */
+/* Computes until @done() or thirty seconds have passed, in pieces of some milliseconds. */
 template <class Done> bool computeUntil(Done &&done)
 {
-    uint64_t deadline = skua_after(10 * SKUA_NS_PER_SEC);
+    uint64_t deadline = skua_after(30 * SKUA_NS_PER_SEC);
     while (!done()) {
         if (skua_now() > deadline)
             return false;

@@ -92,7 +92,7 @@ class Sweep
                 }
                 EXPECT_EQ(late, 3) << "it never came to its end by itself";
             },
-            1);
+            1, kNoStandIns);
         EXPECT_GT(cancelled_ + completed_, 0);
     }
 
@@ -104,7 +104,7 @@ class Sweep
                 for (int count = 0; count < counts && !testing::Test::HasFailure(); count++)
                     (void)cancelAt(count);
             },
-            workers);
+            workers, kNoStandIns);
     }
 
     int cancelled() const

@@ -33,22 +33,27 @@ template <class Body> intptr_t callBody(void *body)
     return 0;
 }
 
+/* A skua_options.block_us for tests that count descriptors: stand-ins have some of their own. */
+constexpr int kNoStandIns = -1;
+
 /* Runs @body as the first task of a runtime of its own. googletest needs more stack than most. */
-template <class Body> void runInTask(Body &&body, unsigned workers = 2)
+template <class Body> void runInTask(Body &&body, unsigned workers = 2, int block_us = 0)
 {
     using Plain = std::remove_reference_t<Body>;
     skua_options options{};
     options.workers = workers;
+    options.block_us = block_us;
     options.stack_size_bytes = size_t{256} << 10;
     EXPECT_EQ(skua_run(&options, callBody<Plain>, &body), 0);
 }
 
 /* Runs @body on a thread of the blocking executor. */
-template <class Body> void runOnExecutor(Body &&body)
+template <class Body> void runOnExecutor(Body &&body, int block_us = 0)
 {
     using Plain = std::remove_reference_t<Body>;
     runInTask(
-        [&body] { EXPECT_EQ(skua_await(skua_run_in_executor(NULL, callBody<Plain>, &body)), 0); });
+        [&body] { EXPECT_EQ(skua_await(skua_run_in_executor(NULL, callBody<Plain>, &body)), 0); },
+        2, block_us);
 }
 
 /* Runs @body as a task beside the running one and waits for it. */
@@ -68,12 +73,12 @@ inline void PrintTo(Where where, std::ostream *out)
                                         : "OnAForeignThread");
 }
 
-template <class Body> void runIn(Where where, Body &&body)
+template <class Body> void runIn(Where where, Body &&body, int block_us = 0)
 {
     if (where == Where::task)
-        runInTask(body);
+        runInTask(body, 2, block_us);
     else if (where == Where::executor)
-        runOnExecutor(body);
+        runOnExecutor(body, block_us);
     else
         body();
 }
@@ -91,10 +96,10 @@ inline auto everywhere()
     return testing::Values(Where::task, Where::executor, Where::foreignThread);
 }
 
-/* Yields until @done() or ten seconds have passed; returns whether it is done. */
+/* Yields until @done() or thirty seconds have passed; returns whether it is done. */
 template <class Done> bool yieldUntil(Done &&done)
 {
-    uint64_t deadline = skua_after(10 * SKUA_NS_PER_SEC);
+    uint64_t deadline = skua_after(30 * SKUA_NS_PER_SEC);
     while (!done()) {
         if (skua_now() > deadline)
             return false;
