@@ -55,7 +55,8 @@ typedef struct skua_options {
     const char *engine; /* "uring" or "epoll", and no other; default: $SKUA_ENGINE, else uring if
                            the kernel lets us, else epoll */
     int block_us;       /* how long a worker may sit in a system call that a task made itself
-                           before that is reported; default 20000, at least 1000, -1 never */
+                           before that is reported; default 20000 (never in a build with
+                           ThreadSanitizer), at least 1000, -1 never */
     int stand_ins;      /* workers started, at most, in place of those found so, or when all of
                            them compute; default as many as workers, -1 none; none if there is
                            one worker or no rescue */
