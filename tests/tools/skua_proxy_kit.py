@@ -179,6 +179,10 @@ class Proxy:
     def sockets(self):
         return sum(name.startswith("socket:") for name in self.descriptors())
 
+    def pipes(self):
+        """Ends of pipes."""
+        return sum(name.startswith("pipe:") for name in self.descriptors())
+
     def cpu_s(self):
         with open("/proc/%d/stat" % self.process.pid) as file:
             fields = file.read().rpartition(")")[2].split()

@@ -22,6 +22,7 @@
 #define PROXY_PROGRAM "skua-proxy"
 #define PROXY_LISTEN_MAX 16u
 #define PROXY_BACKENDS_MAX 256u
+#define PROXY_PIPES_SPARE_MAX 16u
 
 struct proxy_backends;
 struct proxy_connection;
@@ -69,6 +70,13 @@ enum proxy_end {
     PROXY_END_COUNT
 };
 
+/* Empty pipes that nobody has at the moment. */
+struct proxy_pipes {
+    pthread_mutex_t lock;
+    unsigned count; /* guarded by lock, as the next */
+    int fds[PROXY_PIPES_SPARE_MAX][2];
+};
+
 /* The running proxy. */
 struct proxy {
     struct proxy_options options; /* constant, as the next three */
@@ -76,6 +84,7 @@ struct proxy {
     struct proxy_log *access_log; /* NULL: none is kept */
     struct proxy_log *notices;    /* standard error; NULL: quiet */
     struct skua_tls_context *tls; /* NULL: clients speak no TLS; constant */
+    struct proxy_pipes pipes;
     _Atomic uint64_t open;
     _Atomic uint64_t bytes_up; /* to backends, by connections that have ended; likewise down */
     _Atomic uint64_t bytes_down;

@@ -56,11 +56,12 @@ void skua_proxy_connection_note(struct proxy_connection *connection, enum proxy_
 void skua_proxy_connection_touch(struct proxy_connection *connection);
 
 /*
- * Carries bytes through a pipe until the end of the lane's source. Sets O_NONBLOCK on both sockets.
- * Returns what ended it, 0 or -errno, in *@from_rc for the source and *@to_rc for the target.
+ * Carries bytes through pipes until the end of the lane's source. Sets O_NONBLOCK on both sockets.
+ * Returns what ended it, 0 or -errno, in *@from_rc for the source and *@to_rc for the target. False
+ * if there was no pipe to be had: all that was read has been sent, and the lane is to go on in
+ * another way.
  */
-void skua_proxy_splice(struct proxy_lane *lane, const int pipe_fds[2], ssize_t *from_rc,
-                       ssize_t *to_rc);
+bool skua_proxy_splice(struct proxy_lane *lane, ssize_t *from_rc, ssize_t *to_rc);
 
 /* Carries bytes both ways until both directions have ended, or something breaks that off. */
 void skua_proxy_relay(struct proxy_connection *connection);

@@ -27,6 +27,7 @@
 #include "proxy_check.h"
 #include "proxy_connection.h"
 #include "proxy_log.h"
+#include "proxy_pipes.h"
 #include "proxy_tls.h"
 #include "tool_process.h"
 
@@ -208,6 +209,7 @@ static void close_all(struct run *run)
     skua_proxy_log_close(run->proxy.notices);
     skua_proxy_tls_close(&run->proxy);
     skua_proxy_backends_destroy(run->proxy.backends);
+    skua_proxy_pipes_fini(&run->proxy.pipes);
     pthread_mutex_destroy(&run->proxy.lock);
     pthread_mutex_destroy(&run->server_lock);
 }
@@ -356,6 +358,7 @@ int main(int argc, char **argv)
     if (parse != PROXY_PARSE_RUN)
         return parse == PROXY_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
     pthread_mutex_init(&run.proxy.lock, NULL);
+    skua_proxy_pipes_init(&run.proxy.pipes);
     pthread_mutex_init(&run.server_lock, NULL);
     (void)skua_tool_raise_descriptors();
     int status = open_all(&run);

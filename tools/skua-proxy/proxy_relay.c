@@ -17,9 +17,7 @@
 #include "proxy_tls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define REAP_NS_MIN (10 * SKUA_NS_PER_MS)
 #define REAP_NS_MAX SKUA_NS_PER_SEC
@@ -82,18 +80,13 @@ static void copy(struct proxy_lane *lane, ssize_t *from_rc, ssize_t *to_rc)
     *from_rc = n < 0 ? n : 0;
 }
 
-/* As copy(), but through a pipe, if there can be one. */
+/* As copy(), but through pipes, as long as there are any. */
 static void copy_or_splice(struct proxy_lane *lane, ssize_t *from_rc, ssize_t *to_rc)
 {
-    int pipe_fds[2];
-    if (!lane->connection->proxy->options.splice || lane->connection->tls != NULL ||
-        pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+    struct proxy_connection *connection = lane->connection;
+    if (!connection->proxy->options.splice || connection->tls != NULL ||
+        !skua_proxy_splice(lane, from_rc, to_rc))
         copy(lane, from_rc, to_rc);
-        return;
-    }
-    skua_proxy_splice(lane, pipe_fds, from_rc, to_rc);
-    (void)close(pipe_fds[0]);
-    (void)close(pipe_fds[1]);
 }
 
 static void lane_run(struct proxy_lane *lane)
