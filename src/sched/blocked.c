@@ -113,8 +113,8 @@ static bool is_asleep_twice(struct skua_worker *worker, struct skua_blocked_watc
                             struct skua_thread_look *look)
 {
     bool before = watch->asleep;
-    watch->asleep = skua_thread_look(worker->tid, look) == 1 &&
-                    turns_of(worker) == watch->turns && !is_in_engine(worker);
+    watch->asleep = skua_thread_look(worker->tid, look) == 1 && turns_of(worker) == watch->turns &&
+                    !is_in_engine(worker);
     return before && watch->asleep;
 }
 
