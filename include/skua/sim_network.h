@@ -7,7 +7,8 @@
  * time of the link between the two hosts, in the order of a connection, in any order between two
  * connections. A link may be cut and healed, a connection reset, a connect refused or left without
  * an answer, a datagram lost, doubled or late: by the seed and the rates of skua_sim_network, by
- * its script, or by the calls below. The same seed makes the same network.
+ * its script, or by the calls below. The same seed makes the same network. What the rates did is
+ * among the faults of skua_sim_report, and a script in skua_sim_options takes the rates' place.
  *
  * Hosts are given as in skua_address_parse(): "10.0.0.1:80" is that port of that host, port 0 all
  * ports ("10.0.0.1:0"), NULL everybody. An IPv4 address is the same host as its IPv6 form

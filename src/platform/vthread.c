@@ -214,6 +214,15 @@ void skua_vthread_stall(uint64_t until_ns)
         (void)wait_for(sim, NULL, until_ns);
 }
 
+bool skua_vthread_any_stalls(void)
+{
+    for (const struct skua_vthread *at = &sim_self()->main; at != NULL; at = at->next) {
+        if (at->state == WAITING && at->word == NULL)
+            return true;
+    }
+    return false;
+}
+
 void skua_vthread_wake_main(void)
 {
     struct sim *sim = sim_self();

@@ -89,6 +89,9 @@ void skua_vthread_wake_main(void);
 /* Keeps the running thread from its turn until @until_ns: it has stalled. */
 void skua_vthread_stall(uint64_t until_ns);
 
+/* Whether a thread stalls, and so may be anywhere in what it does; the others wait for a word. */
+bool skua_vthread_any_stalls(void);
+
 /* A number below @count, from the simulator's. */
 unsigned skua_vthread_random(unsigned count);
 

@@ -16,16 +16,6 @@
 #define CUT_DEFAULT_NS SKUA_NS_PER_SEC
 #define FIRST_PORT 32768u
 
-static uint64_t sum_ns(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-bool sim_draw(struct sim_network *net, unsigned per_million)
-{
-    return per_million != 0 && skua_world_random(net->world, 1000000) < per_million;
-}
-
 /* ---- options --------------------------------------------------------------------------------- */
 
 static bool is_valid_link(const skua_sim_link *link)
@@ -208,18 +198,19 @@ uint64_t sim_path_send(struct sim_network *net, struct sim_path *path, size_t si
 {
     uint64_t now_ns = skua_vthread_now();
     net->stats.packets++;
-    if (sim_draw(net, net->options.cuts_per_million)) {
+    uint64_t cut_ns = net->options.cut_max_ns;
+    if (skua_world_network_fault(net->world, SKUA_SIM_LINK_CUT, net->options.cuts_per_million,
+                                 &cut_ns)) {
         struct sim_host ends[2] = {{.name = path->from}, {.name = path->to}};
-        (void)cut_between(net, ends,
-                          now_ns + 1 + skua_world_random(net->world, net->options.cut_max_ns));
+        (void)cut_between(net, ends, cut_ns != 0 ? sim_sum_ns(now_ns, cut_ns) : UINT64_MAX);
     }
     uint64_t leaves_ns = skua_max(now_ns, path->free_ns);
     if (path->link.bytes_per_second != 0) {
         leaves_ns += size * SKUA_NS_PER_SEC / path->link.bytes_per_second;
         path->free_ns = leaves_ns;
     }
-    return sum_ns(leaves_ns + skua_world_random(net->world, path->link.jitter_ns),
-                  path->link.latency_ns);
+    return sim_sum_ns(leaves_ns + skua_world_random(net->world, path->link.jitter_ns),
+                      path->link.latency_ns);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */

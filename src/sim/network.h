@@ -161,6 +161,12 @@ struct sim_network {
     skua_sim_network_stats stats;
 };
 
+/* A time after another; UINT64_MAX: never. */
+static inline uint64_t sim_sum_ns(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 /* ---- network_name.c -------------------------------------------------------------------------- */
 
 /* 0; -EINVAL, -EAFNOSUPPORT: not an address for a socket of @domain. */
@@ -185,7 +191,6 @@ bool sim_host_matches(const struct sim_host *host, const struct sim_name *name);
 
 /* The network of @world, made when it is first needed; NULL: no memory. */
 struct sim_network *sim_network_of(struct skua_world *world);
-bool sim_draw(struct sim_network *net, unsigned per_million);
 bool sim_is_cut(const struct sim_network *net, const struct sim_name *a, const struct sim_name *b);
 /* The direction from @from to @to; NULL: no memory. */
 struct sim_path *sim_path_of(struct sim_network *net, const struct sim_name *from,

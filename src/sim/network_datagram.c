@@ -120,16 +120,18 @@ static void receive(struct sim_socket *s, struct sim_datagram *datagram)
 static void put_on_way(struct sim_network *net, struct sim_datagram *datagram)
 {
     struct sim_path *path = sim_path_of(net, &datagram->from, &datagram->to);
-    if (path == NULL || sim_draw(net, path->link.losses_per_million)) {
+    if (path == NULL || skua_world_network_fault(net->world, SKUA_SIM_DATAGRAM_LOST,
+                                                 path->link.losses_per_million, NULL)) {
         net->stats.packets++;
         net->stats.losses++;
         free(datagram);
         return;
     }
     datagram->due_ns = sim_path_send(net, path, datagram->size);
-    if (sim_draw(net, path->link.late_per_million))
-        datagram->due_ns +=
-            skua_world_random(net->world, LATE_FACTOR * (path->link.latency_ns + 1));
+    uint64_t late_ns = LATE_FACTOR * (path->link.latency_ns + 1);
+    if (skua_world_network_fault(net->world, SKUA_SIM_DATAGRAM_LATE, path->link.late_per_million,
+                                 &late_ns))
+        datagram->due_ns = sim_sum_ns(datagram->due_ns, late_ns);
     datagram->next = net->datagrams;
     net->datagrams = datagram;
 }
@@ -169,7 +171,8 @@ int64_t sim_datagram_send(struct sim_network *net, struct sim_socket *s, const s
     if (s->domain == AF_UNIX)
         return send_unix(net, datagram);
     const struct sim_path *path = sim_path_of(net, &datagram->from, &to);
-    if (path != NULL && sim_draw(net, path->link.duplicates_per_million)) {
+    if (path != NULL && skua_world_network_fault(net->world, SKUA_SIM_DATAGRAM_DOUBLED,
+                                                 path->link.duplicates_per_million, NULL)) {
         struct sim_datagram *twin = datagram_create(s, &to, &message, size);
         if (twin != NULL)
             put_on_way(net, twin);

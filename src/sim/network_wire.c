@@ -202,7 +202,8 @@ int sim_connect_begin(struct sim_network *net, struct sim_socket *s, const struc
     s->answer = 0;
     s->timeout_ns = skua_vthread_now() + net->options.connect_timeout_ns;
     s->step_ns = sim_path_send(net, path, 0);
-    if (sim_draw(net, net->options.unanswered_per_million))
+    if (skua_world_network_fault(net->world, SKUA_SIM_CONNECT_UNANSWERED,
+                                 net->options.unanswered_per_million, NULL))
         s->step_ns = UINT64_MAX;
     return 0;
 }
@@ -213,7 +214,9 @@ static void answer(struct sim_network *net, struct sim_socket *s)
     struct sim_socket *listener = listener_of(net, &s->peer_name);
     struct sim_path *back = sim_path_of(net, &s->peer_name, &s->own);
     struct sim_socket *made = NULL;
-    bool is_refused = listener == NULL || sim_draw(net, net->options.refusals_per_million);
+    bool is_refused =
+        listener == NULL || skua_world_network_fault(net->world, SKUA_SIM_CONNECT_REFUSED,
+                                                     net->options.refusals_per_million, NULL);
     if (!is_refused)
         made = join(net, listener, s);
     if ((!is_refused && made == NULL) || back == NULL) {
@@ -273,10 +276,12 @@ static void read_stream(struct sim_network *net, struct sim_socket *s)
             recv(s->fd, bytes, skua_max(skua_min(window, sizeof(bytes)), (size_t)1), MSG_DONTWAIT);
         if (n < 0 && errno != ECONNRESET)
             return;
-        if (n > 0 && sim_draw(net, net->options.resets_per_million)) {
-            sim_reset_connection(net, s);
-        } else if (n > 0) {
-            sim_packet_send(net, s, SIM_DATA, bytes, (size_t)n);
+        if (n > 0) {
+            if (skua_world_network_fault(net->world, SKUA_SIM_CONNECTION_RESET,
+                                         net->options.resets_per_million, NULL))
+                sim_reset_connection(net, s);
+            else
+                sim_packet_send(net, s, SIM_DATA, bytes, (size_t)n);
         } else if (n == 0) {
             s->has_sent_fin = true;
             sim_packet_send(net, s, SIM_FIN, NULL, 0);

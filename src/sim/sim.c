@@ -5,9 +5,11 @@
  *        seed makes one sequence of random numbers, drawn for every decision in the order in which
  *        they come up; so an execution is a function of seed and options.
  *
- * END    When nothing can run any more the main thread's wait for the first task ends. Then, and at
- *        the step limit, the tasks are listed, and cancelled. What does not end even so is leaked,
- *        with the threads it is on.
+ * STEP   A decision. Before each of them what must always hold is checked: sim_check.c.
+ *
+ * END    When nothing can run any more the main thread's wait for the first task ends. Then, at the
+ *        step limit, and when an invariant does not hold, the tasks are listed, and cancelled. What
+ *        does not end even so is leaked, with the threads it is on.
  */
 #include <skua/sim.h>
 
@@ -17,6 +19,7 @@
 #include <skua/time.h>
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "platform/sanitizer.h"
 #include "platform/vthread.h"
 #include "sched/runtime_impl.h"
@@ -46,10 +49,10 @@ SKUA_NOINLINE struct skua_world *skua_sim_world(void)
 
 /* ---- decisions ------------------------------------------------------------------------------- */
 
-static uint64_t next_random(struct skua_world *world)
+static uint64_t next_random(uint64_t *state)
 {
     /* splitmix64: Steele, Lea, Flood 2014 */
-    uint64_t z = world->random += UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
     return z ^ (z >> 31);
@@ -57,7 +60,12 @@ static uint64_t next_random(struct skua_world *world)
 
 uint64_t skua_world_random(struct skua_world *world, uint64_t count)
 {
-    return count > 1 ? next_random(world) % count : 0;
+    return count > 1 ? next_random(&world->random) % count : 0;
+}
+
+uint64_t skua_world_fault_random(struct skua_world *world, uint64_t count)
+{
+    return count > 1 ? next_random(&world->fault_random) % count : 0;
 }
 
 void skua_world_trace(struct skua_world *world, uint64_t event)
@@ -69,18 +77,20 @@ void skua_world_trace(struct skua_world *world, uint64_t event)
 static unsigned choose(void *arg, unsigned count)
 {
     struct skua_world *world = arg;
+    skua_check(!world->is_checking); /* the program's invariant must not wait */
     unsigned chosen = (unsigned)skua_world_random(world, count);
     skua_world_trace(world, (uint64_t)count << 32 | chosen);
     if (++world->steps == world->options.step_limit) {
         world->is_stuck = true;
         skua_vthread_wake_main();
     }
+    skua_world_check_step(world);
     return chosen;
 }
 
 static bool idle(void *arg)
 {
-    return skua_world_wake_ready(arg);
+    return skua_world_wake_ready(arg) || skua_world_check_rest(arg);
 }
 
 static uint64_t next(void *arg)
@@ -98,6 +108,8 @@ static void point(void *arg)
 {
     struct skua_world *world = arg;
     unsigned rate = world->options.stalls_per_million;
+    if (world->is_checking)
+        return;
     if (rate != 0 && skua_world_random(world, 1000000) < rate)
         skua_vthread_stall(skua_vthread_now() +
                            skua_world_random(world, world->options.stall_max_ns) + 1);
@@ -107,7 +119,7 @@ static void point(void *arg)
 uint64_t skua_sim_random(uint64_t count)
 {
     struct skua_world *world = skua_sim_world();
-    return world != NULL ? skua_world_random(world, count) : 0;
+    return world != NULL && !world->is_checking ? skua_world_random(world, count) : 0;
 }
 
 void skua_sim_point(void)
@@ -125,23 +137,6 @@ static bool allocation_fails(void)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-/* Each of the two counters, operations and allocations, must be in order. */
-static bool is_valid_script(const skua_sim_options *options)
-{
-    const skua_sim_fault *last[2] = {NULL, NULL};
-    if (options->script == NULL)
-        return options->script_count == 0;
-    for (size_t i = 0; i < options->script_count; i++) {
-        const skua_sim_fault *fault = &options->script[i];
-        bool is_allocation = fault->kind == SKUA_SIM_ALLOCATION;
-        if ((unsigned)fault->kind >= SKUA_SIM_FAULT_KINDS ||
-            (last[is_allocation] != NULL && fault->operation <= last[is_allocation]->operation))
-            return false;
-        last[is_allocation] = fault;
-    }
-    return true;
-}
-
 static int complete_options(const skua_sim_options *given, skua_sim_options *full)
 {
     uint64_t reserved = 0;
@@ -150,7 +145,7 @@ static int complete_options(const skua_sim_options *given, skua_sim_options *ful
         *full = *given;
     for (size_t i = 0; i < sizeof(full->reserved) / sizeof(full->reserved[0]); i++)
         reserved |= full->reserved[i];
-    if (reserved != 0 || full->reserved_rate != 0 || !is_valid_script(full) ||
+    if (reserved != 0 || full->reserved_rate != 0 || !skua_world_script_is_valid(full) ||
         skua_network_check(full->network) < 0)
         return -EINVAL;
     if (full->workers == 0)
@@ -166,13 +161,20 @@ static int complete_options(const skua_sim_options *given, skua_sim_options *ful
     return 0;
 }
 
-static void print_deadlock(const struct skua_world *world, skua_runtime *runtime)
+/* Why a run has not simply ended, and who was there then. */
+static void print_end(const struct skua_world *world, skua_runtime *runtime)
 {
-    static const char *const what[] = {"nothing can run any more", "the step limit is reached"};
     skua_task_info tasks[LIST_MAX];
+    const skua_sim_report *report = world->report;
     ssize_t count = skua_runtime_list(runtime, tasks, LIST_MAX);
-    (void)fprintf(stderr, "skua: seed %" PRIu64 ": %s; %zd tasks:\n", world->report->seed,
-                  what[world->is_stuck], count);
+    (void)fprintf(stderr, "skua: seed %" PRIu64 ": ", report->seed);
+    if (world->broken != 0)
+        (void)fprintf(stderr, "step %" PRIu64 ": this does not hold: %s; result %d",
+                      report->broken_step, report->broken, world->broken);
+    else
+        (void)fputs(world->is_stuck ? "the step limit is reached" : "nothing can run any more",
+                    stderr);
+    (void)fprintf(stderr, "; %zd tasks:\n", count);
     for (ssize_t i = 0; i < count && i < LIST_MAX; i++)
         (void)fprintf(stderr, "  %s%s%s: %s\n", tasks[i].name != NULL ? tasks[i].name : "",
                       tasks[i].name != NULL ? ", " : "",
@@ -191,7 +193,10 @@ static intptr_t run_first(void *arg)
 {
     struct first *first = arg;
     first->world->allocations_count = true;
-    return first->fn(first->arg);
+    first->world->is_checked = true;
+    intptr_t result = first->fn(first->arg);
+    first->world->is_checked = false; /* what it is about may have been in fn's frame */
+    return result;
 }
 
 /* In the world, on its main thread. */
@@ -204,32 +209,36 @@ static intptr_t run_runtime(struct skua_world *world, skua_fn fn, void *arg)
     int rc = skua_runtime_start(&runtime, &options);
     if (rc < 0)
         return rc;
+    world->runtime = runtime;
     struct first first = {.world = world, .fn = fn, .arg = arg};
     skua_future *future = skua_submit_at(runtime, run_first, &first, "the task of skua_sim_run()");
     intptr_t result = -EDEADLK;
     uint64_t limit_ns = SKUA_FOREVER;
-    rc = skua_await_until(future, limit_ns, &result);
-    if (rc < 0) {
-        world->report->is_deadlock = true;
-        if (!world->options.is_quiet)
-            print_deadlock(world, runtime);
+    bool has_ended = skua_await_until(future, limit_ns, &result) == 0;
+    world->is_checked = false;
+    world->runtime = NULL;
+    world->report->is_deadlock = !has_ended && world->broken == 0;
+    if ((!has_ended || world->broken != 0) && !world->options.is_quiet)
+        print_end(world, runtime);
+    if (!has_ended)
         (void)skua_cancel(future);
-    }
     world->allocations_count = false;
     rc = skua_runtime_stop(runtime, SKUA_STOP_CANCEL, skua_after(STOP_WITHIN_NS));
-    if (world->report->is_deadlock) {
+    if (!has_ended) {
         (void)skua_future_peek(future, &(intptr_t){0}); /* read */
         skua_future_unref(future);
-        return -EDEADLK;
     }
-    return rc < 0 ? -EDEADLK : result;
+    if (world->broken != 0)
+        return world->broken;
+    return rc < 0 || !has_ended ? -EDEADLK : result;
 }
 
 intptr_t skua_sim_run(uint64_t seed, const skua_sim_options *options, skua_fn fn, void *arg,
                       skua_sim_report *report)
 {
     skua_sim_report own;
-    struct skua_world world = {.random = seed, .hash = UINT64_C(0xCBF29CE484222325)};
+    struct skua_world world = {
+        .random = seed, .fault_random = ~seed, .hash = UINT64_C(0xCBF29CE484222325)};
     if (fn == NULL || complete_options(options, &world.options) < 0)
         return -EINVAL;
     world.report = report != NULL ? report : &own;
@@ -258,7 +267,7 @@ intptr_t skua_sim_run(uint64_t seed, const skua_sim_options *options, skua_fn fn
     current_world = NULL;
     world.report->trace_hash = world.hash;
     world.report->steps = world.steps;
-    world.report->operations = world.operations;
-    world.report->allocations = world.allocations;
+    world.report->operations = world.counts[SIM_OPERATIONS];
+    world.report->allocations = world.counts[SIM_ALLOCATIONS];
     return result;
 }

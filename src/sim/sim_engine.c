@@ -132,15 +132,10 @@ bool skua_world_is_ready(struct skua_world *world, const skua_op *op, struct sim
 
 static int error_of(skua_sim_fault_kind kind)
 {
-    static const int errors[SKUA_SIM_FAULT_KINDS] = {[SKUA_SIM_EINTR] = EINTR,
-                                                     [SKUA_SIM_EAGAIN] = EAGAIN,
-                                                     [SKUA_SIM_ECONNRESET] = ECONNRESET,
-                                                     [SKUA_SIM_ENOSPC] = ENOSPC,
-                                                     [SKUA_SIM_EIO] = EIO,
-                                                     [SKUA_SIM_EMFILE] = EMFILE,
-                                                     [SKUA_SIM_ENOMEM] = ENOMEM,
-                                                     [SKUA_SIM_ENOBUFS] = ENOBUFS,
-                                                     [SKUA_SIM_ALLOCATION] = ENOMEM};
+    static const int errors[SKUA_SIM_FAULT_KINDS] = {
+        [SKUA_SIM_EINTR] = EINTR,   [SKUA_SIM_EAGAIN] = EAGAIN,  [SKUA_SIM_ECONNRESET] = ECONNRESET,
+        [SKUA_SIM_ENOSPC] = ENOSPC, [SKUA_SIM_EIO] = EIO,        [SKUA_SIM_EMFILE] = EMFILE,
+        [SKUA_SIM_ENOMEM] = ENOMEM, [SKUA_SIM_ENOBUFS] = ENOBUFS};
     return errors[kind];
 }
 
@@ -168,77 +163,37 @@ static bool can_fail(const skua_op *op, const struct sim_socket *socket, skua_si
         return op->code == SKUA_OP_OPENAT || op->code == SKUA_OP_ACCEPT;
     case SKUA_SIM_ENOMEM:
         return op->code != SKUA_OP_CLOSE && op->code != SKUA_OP_POLL;
-    case SKUA_SIM_ALLOCATION:
-    case SKUA_SIM_FAULT_KINDS:
-        break;
+    default: /* not of operations */
+        return false;
     }
-    return false;
-}
-
-/* The next of the script for a counter, operations or @allocations, that is at @number; or none. */
-static const skua_sim_fault *scripted(const skua_sim_options *options, size_t *next,
-                                      bool allocations, uint64_t number)
-{
-    for (; *next < options->script_count; (*next)++) {
-        const skua_sim_fault *fault = &options->script[*next];
-        if ((fault->kind == SKUA_SIM_ALLOCATION) != allocations || fault->operation < number)
-            continue;
-        return fault->operation == number ? fault : NULL;
-    }
-    return NULL;
 }
 
 /* The fault that operation number @number is to suffer; false: none. */
 static bool choose_fault(struct skua_world *world, const skua_op *op,
                          const struct sim_socket *socket, skua_sim_fault *fault)
 {
-    uint64_t number = world->operations++;
+    uint64_t number = world->counts[SIM_OPERATIONS]++;
     const skua_sim_options *options = &world->options;
     if (options->script != NULL) {
-        const skua_sim_fault *next = scripted(options, &world->script_next, false, number);
+        const skua_sim_fault *next = skua_world_scripted(world, SKUA_SIM_SHORT, number);
         if (next == NULL || !can_fail(op, socket, next->kind))
             return false;
         *fault = *next;
         return true;
     }
-    for (unsigned kind = 0; kind < SKUA_SIM_FAULT_KINDS; kind++) {
+    for (unsigned kind = 0; kind < SKUA_SIM_ALLOCATION; kind++) {
         unsigned rate = options->faults_per_million[kind];
         if (rate == 0 || !can_fail(op, socket, (skua_sim_fault_kind)kind) ||
-            skua_world_random(world, 1000000) >= rate)
+            !skua_world_draw(world, rate))
             continue;
         *fault = (skua_sim_fault){.operation = number, .kind = (skua_sim_fault_kind)kind};
         if (kind == SKUA_SIM_SHORT)
             fault->length =
-                (unsigned)(1 + skua_world_random(
+                (unsigned)(1 + skua_world_fault_random(
                                    world, (op->len < PIECE_BYTES ? op->len : PIECE_BYTES) - 1));
         return true;
     }
     return false;
-}
-
-void skua_world_note_fault(struct skua_world *world, const skua_sim_fault *fault)
-{
-    skua_sim_report *report = world->report;
-    if (report->fault_count < SKUA_SIM_FAULTS_MAX)
-        report->faults[report->fault_count] = *fault;
-    report->fault_count++;
-}
-
-bool skua_world_allocation_fails(struct skua_world *world)
-{
-    const skua_sim_options *options = &world->options;
-    if (!world->allocations_count)
-        return false;
-    skua_sim_fault fault = {.operation = world->allocations++, .kind = SKUA_SIM_ALLOCATION};
-    unsigned rate = options->faults_per_million[SKUA_SIM_ALLOCATION];
-    bool fails = options->script != NULL ? scripted(options, &world->script_next_allocation, true,
-                                                    fault.operation) != NULL
-                                         : rate != 0 && skua_world_random(world, 1000000) < rate;
-    if (fails) {
-        skua_world_note_fault(world, &fault);
-        skua_world_trace(world, fault.operation ^ (uint64_t)SKUA_SIM_ALLOCATION << 56);
-    }
-    return fails;
 }
 
 int skua_world_descriptor_fault(struct skua_world *world)
@@ -293,6 +248,35 @@ void skua_world_perform(struct skua_world *world, skua_op *op, struct sim_socket
     skua_world_trace(world, ((uint64_t)op->code << 56) ^ (uint64_t)traced);
 }
 
+/* ---- checking -------------------------------------------------------------------------------- */
+
+static const char *engine_broken(const struct sim_engine *engine)
+{
+    const struct skua_engine *base = &engine->base;
+    unsigned in_flight = skua_gauge_get((_Atomic unsigned *)(uintptr_t)&base->in_flight);
+    unsigned count = 0;
+    for (const struct sim_op *at = engine->ops; at != NULL && count <= in_flight; at = at->next) {
+        if (skua_op_private(at->op)->engine != (uint64_t)(uintptr_t)at)
+            return "an op is in flight once";
+        count++;
+    }
+    if (count != in_flight)
+        return "as many ops are in flight as are counted";
+    /* relaxed: a simulation is one thread */
+    uint64_t submitted = atomic_load_explicit(&base->submitted_total, memory_order_relaxed);
+    uint64_t completed = atomic_load_explicit(&base->completed_total, memory_order_relaxed);
+    return submitted == completed + in_flight ? NULL : "an op is completed once";
+}
+
+const char *skua_world_engines_broken(const struct skua_world *world)
+{
+    const char *broken = NULL;
+    const struct sim_engine *engine = world->engines;
+    for (; engine != NULL && broken == NULL; engine = engine->next)
+        broken = engine_broken(engine);
+    return broken;
+}
+
 /* ---- waiting for descriptors ----------------------------------------------------------------- */
 
 bool skua_world_wake_ready(struct skua_world *world)
@@ -343,6 +327,7 @@ static int sim_create(struct skua_engine **out, const struct skua_engine_config 
 static void sim_destroy(struct skua_engine *base)
 {
     struct sim_engine *engine = engine_of(base);
+    skua_assert(engine->ops == NULL);
     struct sim_engine **at = &engine->world->engines;
     while (*at != engine)
         at = &(*at)->next;
@@ -415,10 +400,10 @@ static unsigned complete_due(struct sim_engine *engine)
         skua_op *op = entry->op;
         free(entry);
         skua_gauge_add(&engine->base.in_flight, -1);
+        skua_counter_add(&engine->base.completed_total, 1);
         count++;
         skua_op_private(op)->complete(op);
     }
-    atomic_fetch_add_explicit(&engine->base.completed_total, count, memory_order_relaxed);
     return count;
 }
 

@@ -7,6 +7,7 @@
 #include <skua/sim.h>
 
 #include "base/compiler.h"
+#include "sim/world.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,16 +23,92 @@ struct shrinking {
     skua_fn fn;
     void *arg;
     int runs;
+    size_t count;
+    skua_sim_fault kept[SKUA_SIM_FAULTS_MAX];
+    skua_sim_fault tried[SKUA_SIM_FAULTS_MAX];
     skua_sim_report last;
 };
 
-static bool fails(struct shrinking *s, const skua_sim_fault *faults, size_t count)
+/* Whether the first @count of those in tried make it fail. */
+static bool fails(struct shrinking *s, size_t count)
 {
-    static const skua_sim_fault none;
-    s->options.script = count > 0 ? faults : &none;
+    s->options.script = s->tried; /* not NULL, even for none */
     s->options.script_count = count;
+    if (!skua_world_script_is_valid(&s->options))
+        return false;
     s->runs++;
     return SKUA_IS_ERROR(skua_sim_run(s->seed, &s->options, s->fn, s->arg, &s->last));
+}
+
+/* Puts those kept into tried, but for @left_out from @at on. Returns their number. */
+static size_t leave_out(struct shrinking *s, size_t at, size_t left_out)
+{
+    size_t rest = s->count - at - left_out;
+    memcpy(s->tried, s->kept, at * sizeof(s->kept[0]));
+    memcpy(s->tried + at, s->kept + at + left_out, rest * sizeof(s->kept[0]));
+    return at + rest;
+}
+
+/* Those from @at on get other numbers, all, or just the cuts. False: there is no such number. */
+static bool renumber(struct shrinking *s, size_t at, size_t count, int by, bool only_cuts)
+{
+    bool any = false;
+    for (size_t i = at; i < count; i++) {
+        skua_sim_fault *fault = &s->tried[i];
+        if (only_cuts && fault->kind != SKUA_SIM_LINK_CUT)
+            continue;
+        if (by < 0 && fault->operation < (uint64_t)-by)
+            return false;
+        fault->operation += (uint64_t)(int64_t)by;
+        any = true;
+    }
+    return any;
+}
+
+/*
+ * Whether it fails without the one at @at. What that did may have been counted: a retry is one more
+ * operation, a datagram's double one more packet. So those after it may have other numbers now.
+ */
+static bool fails_without(struct shrinking *s, size_t at)
+{
+    static const int shifts[] = {-1, 1, -2, 2};
+    size_t count = leave_out(s, at, 1);
+    if (fails(s, count))
+        return true;
+    for (size_t i = 0; i < 2 * sizeof(shifts) / sizeof(shifts[0]); i++) {
+        (void)leave_out(s, at, 1);
+        if (renumber(s, at, count, shifts[i / 2], i % 2 == 0) && fails(s, count))
+            return true;
+    }
+    return false;
+}
+
+static void keep_tried(struct shrinking *s, size_t count)
+{
+    memcpy(s->kept, s->tried, count * sizeof(s->kept[0]));
+    s->count = count;
+}
+
+/* Leaves out ever smaller parts, as long as it fails without them; then one at a time. */
+static void shrink(struct shrinking *s)
+{
+    for (size_t part = s->count; part > 1; part /= 2) {
+        for (size_t at = 0; at < s->count;) {
+            size_t left_out = skua_min(part, s->count - at);
+            size_t count = leave_out(s, at, left_out);
+            if (fails(s, count))
+                keep_tried(s, count);
+            else
+                at += left_out;
+        }
+    }
+    for (size_t before = s->count + 1; s->count < before;) {
+        before = s->count;
+        for (size_t at = s->count; at-- > 0;) { /* the last first: it moves no others */
+            if (fails_without(s, at))
+                keep_tried(s, s->count - 1);
+        }
+    }
 }
 
 int skua_sim_shrink(const skua_sim_options *options, skua_fn fn, void *arg, skua_sim_report *report)
@@ -47,33 +124,17 @@ int skua_sim_shrink(const skua_sim_options *options, skua_fn fn, void *arg, skua
     s->seed = report->seed;
     s->fn = fn;
     s->arg = arg;
-    skua_sim_fault kept[SKUA_SIM_FAULTS_MAX];
-    size_t count = report->fault_count;
-    memcpy(kept, report->faults, count * sizeof(kept[0]));
-    if (!fails(s, kept, count)) {
-        free(s);
-        return -EAGAIN;
+    s->count = report->fault_count;
+    memcpy(s->kept, report->faults, s->count * sizeof(s->kept[0]));
+    int rc = -EAGAIN;
+    if (fails(s, leave_out(s, s->count, 0))) {
+        shrink(s);
+        (void)fails(s, leave_out(s, s->count, 0));
+        *report = s->last;
+        rc = s->runs;
     }
-    /* Leaves out ever smaller parts, as long as it fails without them. */
-    for (size_t part = count; part > 0; part /= 2) {
-        for (size_t at = 0; at < count;) {
-            skua_sim_fault fewer[SKUA_SIM_FAULTS_MAX];
-            size_t left_out = skua_min(part, count - at);
-            memcpy(fewer, kept, at * sizeof(kept[0]));
-            memcpy(fewer + at, kept + at + left_out, (count - at - left_out) * sizeof(kept[0]));
-            if (fails(s, fewer, count - left_out)) {
-                count -= left_out;
-                memcpy(kept, fewer, count * sizeof(kept[0]));
-            } else {
-                at += left_out;
-            }
-        }
-    }
-    (void)fails(s, kept, count);
-    *report = s->last;
-    int runs = s->runs;
     free(s);
-    return runs;
+    return rc;
 }
 
 /* ---- sweeping -------------------------------------------------------------------------------- */
@@ -102,11 +163,23 @@ static bool is_quiet(const skua_sim_set *set)
 static const char *kind_name(skua_sim_fault_kind kind)
 {
     static const char *const names[SKUA_SIM_FAULT_KINDS] = {
-        [SKUA_SIM_SHORT] = "SHORT",     [SKUA_SIM_EINTR] = "EINTR",
-        [SKUA_SIM_EAGAIN] = "EAGAIN",   [SKUA_SIM_ECONNRESET] = "ECONNRESET",
-        [SKUA_SIM_ENOSPC] = "ENOSPC",   [SKUA_SIM_EIO] = "EIO",
-        [SKUA_SIM_EMFILE] = "EMFILE",   [SKUA_SIM_ENOMEM] = "ENOMEM",
-        [SKUA_SIM_ENOBUFS] = "ENOBUFS", [SKUA_SIM_ALLOCATION] = "ALLOCATION",
+        [SKUA_SIM_SHORT] = "SHORT",
+        [SKUA_SIM_EINTR] = "EINTR",
+        [SKUA_SIM_EAGAIN] = "EAGAIN",
+        [SKUA_SIM_ECONNRESET] = "ECONNRESET",
+        [SKUA_SIM_ENOSPC] = "ENOSPC",
+        [SKUA_SIM_EIO] = "EIO",
+        [SKUA_SIM_EMFILE] = "EMFILE",
+        [SKUA_SIM_ENOMEM] = "ENOMEM",
+        [SKUA_SIM_ENOBUFS] = "ENOBUFS",
+        [SKUA_SIM_ALLOCATION] = "ALLOCATION",
+        [SKUA_SIM_LINK_CUT] = "LINK_CUT",
+        [SKUA_SIM_CONNECTION_RESET] = "CONNECTION_RESET",
+        [SKUA_SIM_CONNECT_REFUSED] = "CONNECT_REFUSED",
+        [SKUA_SIM_CONNECT_UNANSWERED] = "CONNECT_UNANSWERED",
+        [SKUA_SIM_DATAGRAM_LOST] = "DATAGRAM_LOST",
+        [SKUA_SIM_DATAGRAM_DOUBLED] = "DATAGRAM_DOUBLED",
+        [SKUA_SIM_DATAGRAM_LATE] = "DATAGRAM_LATE",
     };
     return names[kind];
 }
@@ -126,8 +199,9 @@ static void print_faults(const struct sweep *sweep, const skua_sim_set *set)
     (void)fprintf(stderr, "skua: %zu of %zu faults are enough:", fewest.fault_count,
                   sweep->report->fault_count);
     for (size_t i = 0; i < fewest.fault_count; i++)
-        (void)fprintf(stderr, " {%" PRIu64 ", SKUA_SIM_%s, %u}", fewest.faults[i].operation,
-                      kind_name(fewest.faults[i].kind), fewest.faults[i].length);
+        (void)fprintf(stderr, " {%" PRIu64 ", SKUA_SIM_%s, %u, %" PRIu64 "}",
+                      fewest.faults[i].operation, kind_name(fewest.faults[i].kind),
+                      fewest.faults[i].length, fewest.faults[i].delay_ns);
     (void)fprintf(stderr, "\n");
 }
 

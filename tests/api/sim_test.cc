@@ -64,7 +64,7 @@ TEST_F(Sim, RefusesWhatItCannotRun)
     options = quiet();
     options.script_count = 1;
     EXPECT_EQ(simulate(1, body, &options), -EINVAL);
-    skua_sim_fault faults[2] = {{3, SKUA_SIM_EIO, 0}, {3, SKUA_SIM_EIO, 0}};
+    skua_sim_fault faults[2] = {{3, SKUA_SIM_EIO, 0, 0}, {3, SKUA_SIM_EIO, 0, 0}};
     options.script = faults;
     options.script_count = 2;
     EXPECT_EQ(simulate(1, body, &options), -EINVAL); /* not in order */
@@ -430,7 +430,7 @@ TEST_F(Sim, EveryAllocationMayFail)
     skua_sim_report report{};
     EXPECT_EQ(simulate(9, body, &options, &report), 0);
     EXPECT_GT(report.allocations, 5u);
-    skua_sim_fault fault = {0, SKUA_SIM_ALLOCATION, 0};
+    skua_sim_fault fault = {0, SKUA_SIM_ALLOCATION, 0, 0};
     options.script = &fault;
     options.script_count = 1;
     int failures = 0;

@@ -347,8 +347,9 @@ TEST_F(StreamSimulated, CopiesLoseNothingWhenTheyAreCancelled)
             std::string got;
             tasks.add([&]() -> intptr_t {
                 std::string part;
+                const std::string errors[] = {std::to_string(-ENOMEM), std::to_string(-ENOBUFS)};
                 while (part = sink.read(1 + random(4000)), !part.empty())
-                    got += part[0] == '-' && part.size() <= 4 ? "" : part;
+                    got += part == errors[0] || part == errors[1] ? "" : part;
                 return 0;
             });
             uint64_t total = 0;

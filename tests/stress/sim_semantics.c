@@ -1,12 +1,13 @@
 /*
  * Runs small programs about the library's own promises under many seeds of the simulator, with
  * cancels, deadlines, stalls and I/O faults: exclusion, conservation of permits and messages,
- * order, no lost wake (that would be a deadlock), no child left, nothing completed twice.
+ * order, no lost wake (that would be a deadlock), no child left, nothing completed twice. What must
+ * hold is checked at every step of the simulation: sim_semantics_check.c.
  *
  * SKUA_SIM_SEEDS is how many seeds each program gets (default 1800: over 20,000 in all, some
  * seconds); the first argument names one program, the second a seed to start from.
  */
-#include <skua/skua.h>
+#include "stress/sim_semantics.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,36 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TASKS 8
 #define SEEDS_DEFAULT 1800
-
-/* What a program is about; set anew by each run. A simulation is one thread. */
-static struct {
-    skua_mutex mutex;
-    skua_semaphore semaphore;
-    skua_rwlock rwlock;
-    skua_condition condition;
-    skua_event event;
-    skua_barrier barrier;
-    skua_wait_group group;
-    skua_channel *channels[3];
-    skua_queue *queue;
-    skua_broadcast *broadcast;
-    skua_subscriber *subscribers[TASKS];
-    skua_watch *watch;
-    skua_future *tasks[TASKS];
-    int inside;
-    int writers;
-    int running;
-    int64_t sent;
-    int64_t received;
-    int64_t counts[TASKS];
-    uint64_t next[TASKS]; /* of each sender: what must come next */
-    bool any_order;       /* that is not so */
-    const char *wrong;
-} now;
-
-#define EXPECT(condition) ((condition) ? (void)0 : (void)(now.wrong = #condition))
 
 static bool chance(unsigned percent)
 {
@@ -136,16 +108,20 @@ static intptr_t semaphore_task(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 3; i++) {
-        int rc = chance(30) ? skua_semaphore_acquire_until(&now.semaphore, soon())
-                            : skua_semaphore_acquire(&now.semaphore);
+        uint64_t deadline_ns = chance(30) ? soon() : SKUA_FOREVER;
+        now.sending++;
+        int rc = skua_semaphore_acquire_until(&now.semaphore, deadline_ns);
+        now.sending--;
         if (rc == -ECANCELED)
             return rc;
         if (rc < 0)
             continue;
-        EXPECT(++now.inside <= 3);
+        EXPECT(++now.inside <= PERMITS);
         dawdle();
         now.inside--;
+        now.receiving++;
         EXPECT(skua_semaphore_release(&now.semaphore) == 0);
+        now.receiving--;
     }
     return 0;
 }
@@ -153,9 +129,9 @@ static intptr_t semaphore_task(void *arg)
 static intptr_t semaphore_program(void *arg)
 {
     (void)arg;
-    now.semaphore = (skua_semaphore)SKUA_SEMAPHORE_INIT(3);
+    now.semaphore = (skua_semaphore)SKUA_SEMAPHORE_INIT(PERMITS);
     intptr_t rc = with_tasks(semaphore_task, 30);
-    EXPECT(skua_semaphore_value(&now.semaphore) == 3);
+    EXPECT(skua_semaphore_value(&now.semaphore) == PERMITS);
     return now.wrong != NULL ? -EIO : rc;
 }
 
@@ -281,6 +257,7 @@ static intptr_t group_program(void *arg)
     for (intptr_t i = 0; i < TASKS; i++)
         now.tasks[i] = skua_spawn(group_task, (void *)i);
     EXPECT(skua_wait_group_wait(&now.group) == 0);
+    now.is_closed = true;
     EXPECT(now.running == 0);
     for (int i = 0; i < TASKS; i++)
         (void)skua_await(now.tasks[i]);
@@ -306,10 +283,11 @@ static intptr_t send_task(void *arg)
     uint64_t sender = (uint64_t)(intptr_t)arg;
     for (uint64_t i = 0; i < 4; i++) {
         uint64_t message = sender << 32 | i;
-        int rc = chance(30) ? skua_channel_send_until(now.channels[0], &message, soon())
-                            : skua_channel_send(now.channels[0], &message);
-        if (rc == 0)
-            now.sent++;
+        uint64_t deadline_ns = chance(30) ? soon() : SKUA_FOREVER;
+        now.sending++;
+        int rc = skua_channel_send_until(now.channels[0], &message, deadline_ns);
+        now.sending--;
+        now.sent += rc == 0;
         if (rc == -ECANCELED)
             return rc;
         EXPECT(rc == 0 || rc == -ETIMEDOUT);
@@ -323,8 +301,10 @@ static intptr_t receive_task(void *arg)
     (void)arg;
     for (;;) {
         uint64_t message;
-        int rc = chance(30) ? skua_channel_recv_until(now.channels[0], &message, soon())
-                            : skua_channel_recv(now.channels[0], &message);
+        uint64_t deadline_ns = chance(30) ? soon() : SKUA_FOREVER;
+        now.receiving++;
+        int rc = skua_channel_recv_until(now.channels[0], &message, deadline_ns);
+        now.receiving--;
         if (rc == 0)
             note_message(message);
         else if (rc == -EPIPE)
@@ -347,6 +327,7 @@ static intptr_t channel_program(void *arg)
     EXPECT(skua_await(receiver) == 0);
     EXPECT(now.sent == now.received);
     skua_channel_unref(now.channels[0]);
+    now.channels[0] = NULL;
     return now.wrong != NULL ? -EIO : rc;
 }
 
@@ -363,12 +344,13 @@ static intptr_t select_task(void *arg)
             cases[k].channel = now.channels[k];
             cases[k].item = &message;
         }
+        *(sends ? &now.sending : &now.receiving) += 1;
         int rc = skua_select(cases, 3, skua_after(30000));
+        *(sends ? &now.sending : &now.receiving) -= 1;
+        *(sends ? &now.sent : &now.received) += rc >= 0;
         if (rc == -ECANCELED)
             return rc;
         EXPECT(rc == -ETIMEDOUT || (rc >= 0 && cases[rc].result == 0));
-        if (rc >= 0)
-            *(sends ? &now.sent : &now.received) += 1;
     }
     return 0;
 }
@@ -382,6 +364,7 @@ static intptr_t select_program(void *arg)
     for (size_t k = 0; k < 3; k++) {
         now.received += (int64_t)skua_channel_count(now.channels[k]);
         skua_channel_unref(now.channels[k]);
+        now.channels[k] = NULL;
     }
     EXPECT(now.sent == now.received);
     return now.wrong != NULL ? -EIO : rc;
@@ -396,10 +379,11 @@ static intptr_t put_task(void *arg)
     uint64_t sender = (uint64_t)(intptr_t)arg;
     for (uint64_t i = 0; i < 4; i++) {
         uint64_t message = sender << 32 | i;
-        int rc = chance(30) ? skua_queue_put_until(now.queue, &message, soon())
-                            : skua_queue_put(now.queue, &message);
-        if (rc == 0)
-            now.sent++;
+        uint64_t deadline_ns = chance(30) ? soon() : SKUA_FOREVER;
+        now.sending++;
+        int rc = skua_queue_put_until(now.queue, &message, deadline_ns);
+        now.sending--;
+        now.sent += rc == 0;
         if (rc == -ECANCELED || rc == -EPIPE)
             return rc == -EPIPE ? 0 : rc;
         EXPECT(rc == 0 || rc == -ETIMEDOUT);
@@ -412,8 +396,10 @@ static intptr_t get_task(void *arg)
     (void)arg;
     for (;;) {
         uint64_t message;
-        int rc = chance(30) ? skua_queue_get_until(now.queue, &message, soon())
-                            : skua_queue_get(now.queue, &message);
+        uint64_t deadline_ns = chance(30) ? soon() : SKUA_FOREVER;
+        now.receiving++;
+        int rc = skua_queue_get_until(now.queue, &message, deadline_ns);
+        now.receiving--;
         if (rc == -ECANCELED || rc == -EPIPE)
             return rc == -EPIPE ? 0 : rc;
         EXPECT(rc == 0 || rc == -ETIMEDOUT);
@@ -481,12 +467,13 @@ static intptr_t queue_program(void *arg)
     skua_future *getting[GETTERS];
     for (intptr_t i = 0; i < getters; i++)
         getting[i] = skua_spawn(get_task, (void *)i);
-    bool drops = chance(20);
+    bool drops = now.drops = chance(20);
     skua_future *shutting = drops ? skua_spawn(shut_task, NULL) : NULL;
     intptr_t rc = with_tasks(put_task, 20);
     EXPECT(!drops || skua_await(shutting) == 0);
     end_queue(getting, getters, drops);
     skua_queue_unref(now.queue);
+    now.queue = NULL;
     return now.wrong != NULL ? -EIO : rc;
 }
 
@@ -522,7 +509,9 @@ static intptr_t broadcast_task(void *arg)
     for (uint64_t i = 0; i < 5; i++) {
         uint64_t message = number << 32 | i;
         dawdle();
+        now.sending++;
         EXPECT(skua_broadcast_send(now.broadcast, &message) == 0);
+        now.sending--;
         now.sent++;
     }
     return ++now.running < 3 ? 0 : skua_broadcast_close(now.broadcast);
@@ -578,33 +567,42 @@ static intptr_t watch_program(void *arg)
 
 /* ---- tasks, scopes, futures ------------------------------------------------------------------ */
 
+/* Its depth, and the number of the scope it is a child of, which the root is not. */
+#define ROOT (SCOPES - 1)
+#define DEPTHS 4
+
 static intptr_t scope_task(void *arg)
 {
-    intptr_t depth = (intptr_t)arg;
+    intptr_t depth = (intptr_t)arg % DEPTHS;
+    struct scope_note *parent = &now.scopes[(intptr_t)arg / DEPTHS];
+    intptr_t own = now.scope_count++;
     skua_scope scope;
     now.running++;
+    parent->children++;
     skua_scope_options options = {.deadline_ns = chance(30) ? soon() : 0,
                                   .flags = chance(30) ? SKUA_SCOPE_COLLECT : 0};
     EXPECT(skua_scope_open(&scope, &options) == 0);
     int before = now.running;
     for (int i = 0; i < 3 && depth > 0; i++) {
-        int rc = skua_scope_spawn(&scope, scope_task, (void *)(depth - 1), NULL);
+        int rc = skua_scope_spawn(&scope, scope_task, (void *)(own * DEPTHS + depth - 1), NULL);
         EXPECT(rc == 0 || rc == -ECANCELED);
     }
     dawdle();
     if (chance(10))
         (void)skua_scope_cancel(&scope);
     intptr_t rc = skua_scope_close(&scope);
+    now.scopes[own].is_closed = true;
     EXPECT(depth < 2 || now.running == before); /* the outermost one: no child is left */
     EXPECT(rc == 0 || rc == -EPROTO || rc == -ETIMEDOUT || rc == -ECANCELED);
     now.running--;
+    parent->children--;
     return chance(10) ? -EPROTO : rc == -ETIMEDOUT ? 0 : rc;
 }
 
 static intptr_t scope_program(void *arg)
 {
     (void)arg;
-    skua_future *tree = skua_spawn(scope_task, (void *)2);
+    skua_future *tree = skua_spawn(scope_task, (void *)(intptr_t)(ROOT * DEPTHS + 2));
     if (chance(20)) {
         dawdle();
         (void)skua_cancel(tree);
@@ -621,8 +619,10 @@ static intptr_t sibling_task(void *arg)
     now.running++;
     dawdle();
     for (int i = 0; i < 3 && now.sent < 20; i++) {
+        now.sending++;
         int rc = skua_scope_spawn(arg, sibling_task, arg, NULL);
         EXPECT(rc == 0 || rc == -ECANCELED);
+        now.sending--;
         now.sent += rc == 0;
         dawdle();
     }
@@ -636,11 +636,16 @@ static intptr_t sibling_program(void *arg)
     (void)arg;
     skua_scope scope;
     EXPECT(skua_scope_open(&scope, NULL) == 0);
-    for (int i = 0; i < 2; i++)
-        now.sent += skua_scope_spawn(&scope, sibling_task, &scope, NULL) == 0;
+    for (int i = 0; i < 2; i++) {
+        now.sending++;
+        int spawned = skua_scope_spawn(&scope, sibling_task, &scope, NULL);
+        now.sending--;
+        now.sent += spawned == 0;
+    }
     dawdle();
     bool cancelled = chance(20) && skua_scope_cancel(&scope) == 0;
     int rc = skua_scope_close(&scope);
+    now.is_closed = true;
     EXPECT(rc == 0 || rc == -EPROTO || (cancelled && rc == -ECANCELED));
     EXPECT(now.running == 0);
     EXPECT(rc != 0 || now.sent == now.received);
@@ -669,8 +674,10 @@ static intptr_t sleep_program(void *arg)
 static intptr_t set_promise(void *arg)
 {
     dawdle();
+    now.sending++;
     int rc = skua_promise_set(arg, 1);
     EXPECT(rc == 0 || rc == -EALREADY);
+    now.sending--;
     now.sent += rc == 0;
     skua_promise_unref(arg);
     return 0;
@@ -773,18 +780,28 @@ static intptr_t pipe_program(void *arg)
 struct program {
     const char *name;
     skua_fn fn;
+    int (*invariant)(void *arg);
 };
 
 static const struct program programs[] = {
-    {"mutex", mutex_program},         {"semaphore", semaphore_program},
-    {"rwlock", rwlock_program},       {"condition", condition_program},
-    {"event", event_program},         {"barrier", barrier_program},
-    {"wait_group", group_program},    {"channel", channel_program},
-    {"select", select_program},       {"scope", scope_program},
-    {"siblings", sibling_program},    {"sleep", sleep_program},
-    {"promise", promise_program},     {"executor", executor_program},
-    {"pipe", pipe_program},           {"queue", queue_program},
-    {"broadcast", broadcast_program}, {"watch", watch_program},
+    {"mutex", mutex_program, sim_mutex_holds},
+    {"semaphore", semaphore_program, sim_semaphore_holds},
+    {"rwlock", rwlock_program, sim_rwlock_holds},
+    {"condition", condition_program, sim_nothing_wrong},
+    {"event", event_program, sim_event_holds},
+    {"barrier", barrier_program, sim_barrier_holds},
+    {"wait_group", group_program, sim_group_holds},
+    {"channel", channel_program, sim_channels_hold},
+    {"select", select_program, sim_selects_hold},
+    {"scope", scope_program, sim_scopes_hold},
+    {"siblings", sibling_program, sim_siblings_hold},
+    {"sleep", sleep_program, sim_nothing_wrong},
+    {"promise", promise_program, sim_promises_hold},
+    {"executor", executor_program, sim_jobs_hold},
+    {"pipe", pipe_program, sim_nothing_wrong},
+    {"queue", queue_program, sim_queue_holds},
+    {"broadcast", broadcast_program, sim_broadcast_holds},
+    {"watch", watch_program, sim_nothing_wrong},
 };
 
 static intptr_t fresh(void *arg)
@@ -798,7 +815,8 @@ static intptr_t fresh(void *arg)
 static int sweep(const struct program *program, uint64_t first, uint64_t seeds)
 {
     skua_sim_report report;
-    skua_sim_options options = {.workers = 3, .stalls_per_million = 3000};
+    skua_sim_options options = {
+        .workers = 3, .stalls_per_million = 3000, .invariant = program->invariant};
     options.faults_per_million[SKUA_SIM_SHORT] = 100000;
     options.faults_per_million[SKUA_SIM_EINTR] = 50000;
     options.faults_per_million[SKUA_SIM_EAGAIN] = 50000;
