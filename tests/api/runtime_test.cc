@@ -463,7 +463,9 @@ TEST_F(RuntimeTest, ThreadsAreWorkersAndTheMonitorUntilSomethingIsOffloaded)
 {
     int before = threadCount();
     {
-        Runtime runtime(5);
+        skua_options options = testOptions(5);
+        options.block_us = 1000000; /* there is a monitor, even with ThreadSanitizer */
+        Runtime runtime(options);
         EXPECT_EQ(threadCount(), before + 5 + 1);
         auto job = []() -> intptr_t { return 1; };
         EXPECT_EQ(skua_await(offloadBody(skua_executor_cpu(runtime.get()), job)), 1);
