@@ -31,6 +31,7 @@
 #include "base/check.h"
 #include "base/list.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -86,9 +87,9 @@ struct skua_engine_ops {
     void (*cancel)(struct skua_engine *engine, skua_op *op);
 
     /*
-     * Passes on what was submitted, then completes what is over. Waits until something completes, a
-     * wake, a signal or @deadline_ns (0: does not wait, UINT64_MAX: for ever). Returns how many ops
-     * it completed.
+     * Passes on what was submitted, then completes what is over, but no more than batch_max ops.
+     * Waits until something completes, a wake, a signal or @deadline_ns (0: does not wait,
+     * UINT64_MAX: for ever). Returns how many ops it completed.
      */
     unsigned (*poll)(struct skua_engine *engine, uint64_t deadline_ns);
 
@@ -117,11 +118,18 @@ struct skua_engine {
     /* Written by who may use the engine at that time; read by anybody, relaxed. */
     _Atomic unsigned queued;    /* submitted here, not yet passed to the kernel */
     _Atomic unsigned in_flight; /* submitted and not completed, the queued included */
+    unsigned batch_max; /* the owner's, who may change it; 0: no limit. What is left comes first */
     bool cancel_missed; /* set by poll() and rescue(), cleared by their caller; see CANCEL */
     _Atomic uint64_t submitted_total;
     _Atomic uint64_t completed_total;
     _Atomic uint64_t enters_total;
 };
+
+/* batch_max as a number that counts can be compared with. */
+static inline unsigned skua_engine_batch(const struct skua_engine *engine)
+{
+    return engine->batch_max != 0 ? engine->batch_max : UINT_MAX;
+}
 
 /* The engines there are: for engine.c and the tests. */
 extern const struct skua_engine_ops skua_engine_uring;

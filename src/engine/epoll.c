@@ -80,7 +80,6 @@
 #include "platform/futex.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,10 +131,10 @@ static skua_op *done_pop(struct skua_epoll *e)
     return op;
 }
 
-/* Completes what is over by now; returns how many. */
-static unsigned reap(struct skua_epoll *e)
+/* Completes what is over by now, up to @max ops; returns how many. */
+static unsigned reap(struct skua_epoll *e, unsigned max)
 {
-    unsigned completed = e->done_count;
+    unsigned completed = skua_min(e->done_count, max);
     for (unsigned left = completed; left > 0; left--) {
         skua_op *op = done_pop(e);
         skua_assert(skua_gauge_get(&e->engine.in_flight) > 0);
@@ -542,30 +541,30 @@ static void wait_for_event(struct skua_epoll *e, uint64_t deadline_ns)
     sleep_end(e);
 }
 
-static unsigned poll_until(struct skua_epoll *e, uint64_t deadline_ns)
+static unsigned poll_until(struct skua_epoll *e, uint64_t deadline_ns, unsigned max)
 {
     int saved_errno = errno;
     take_later(e);
     arm_dirty(e);
     if (deadline_ns != 0 && e->done_count == 0)
         wait_for_event(e, deadline_ns);
-    else if (e->waiting > 0)
+    else if (e->waiting > 0 && e->done_count < max)
         take_events(e, 0);
     errno = saved_errno;
-    return reap(e);
+    return reap(e, max);
 }
 
 static unsigned epoll_poll(struct skua_engine *engine, uint64_t deadline_ns)
 {
     struct skua_epoll *e = epoll_of(engine);
     skua_assert(pthread_equal(e->owner, pthread_self()));
-    return poll_until(e, deadline_ns);
+    return poll_until(e, deadline_ns, skua_engine_batch(engine));
 }
 
 static unsigned epoll_rescue(struct skua_engine *engine)
 {
     struct skua_epoll *e = epoll_of(engine);
-    return e->is_shared ? poll_until(e, 0) : 0;
+    return e->is_shared ? poll_until(e, 0, UINT_MAX) : 0;
 }
 
 static void epoll_wake(struct skua_engine *engine)

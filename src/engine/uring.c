@@ -34,7 +34,8 @@
  *
  * REAPING  A completion is taken off the CQ before its complete() runs, so that complete() may
  *        submit, find the queue full, and thereby reap: such completions are put on the list done,
- *        in order, not completed there. One poll() completes what was over when it began to reap.
+ *        in order, not completed there. One poll() completes what was over when it began to reap,
+ *        as far as batch_max goes; where that many are there, the kernel is not asked for more.
  *        Overflowed completions stay with the kernel, which raises IORING_SQ_CQ_OVERFLOW; an enter
  *        with GETEVENTS brings them into the CQ.
  *
@@ -341,11 +342,17 @@ static void reap_aside(struct skua_uring *u)
     }
 }
 
-/* Completes what is over by now; returns how many. */
-static unsigned reap(struct skua_uring *u)
+/* How many are over. */
+static unsigned over(struct skua_uring *u)
+{
+    return u->done.count + cq_ready(u);
+}
+
+/* Completes what is over by now, up to @max ops; returns how many. */
+static unsigned reap(struct skua_uring *u, unsigned max)
 {
     unsigned completed = 0;
-    unsigned left = u->done.count + cq_ready(u);
+    unsigned left = skua_min(over(u), max);
     while (left-- > 0) {
         skua_op *op = list_pop(&u->done, FLAG_DONE);
         if (op == NULL && cq_ready(u) > 0)
@@ -547,15 +554,16 @@ static unsigned uring_poll(struct skua_engine *engine, uint64_t deadline_ns)
     if (skua_unlikely(u->cancels.count > 0))
         flush_cancels(u);
 
-    if (deadline_ns == 0 || u->done.count > 0 || cq_ready(u) > 0) {
-        if (skua_gauge_get(&engine->queued) > 0 || kernel_has_more(u))
+    unsigned max = skua_engine_batch(engine);
+    if (deadline_ns == 0 || over(u) > 0) {
+        if (skua_gauge_get(&engine->queued) > 0 || (over(u) < max && kernel_has_more(u)))
             ring_flush(u);
-        unsigned completed = reap(u);
+        unsigned completed = reap(u, max);
         if (completed > 0 || deadline_ns == 0)
             return completed;
     }
     wait_for_event(u, deadline_ns);
-    return reap(u);
+    return reap(u, max);
 }
 
 /* What a busy owner's kernel has to do for it, it does when that is interrupted; see RESCUE. */
@@ -579,7 +587,7 @@ static unsigned uring_rescue(struct skua_engine *engine)
     if (cq_ready(u) == 0 && u->may_poke &&
         (IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_TASKRUN) != 0)
         poke_owner(u);
-    return reap(u);
+    return reap(u, UINT_MAX);
 }
 
 static void uring_wake(struct skua_engine *engine)

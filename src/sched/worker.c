@@ -24,6 +24,7 @@
 
 #define TURNS 61          /* prime, as in Go: does not beat with program loops */
 #define TURNS_WITH_OPS 16 /* requests wait in the ring's queue for at most this many switches */
+#define READY_MAX 64u     /* and more tasks than that are not woken by completions at once */
 #define DIRECT_CALLS 64u  /* of io/, without the ring, between two visits */
 #define NEXT_STREAK 16u   /* then the queue goes first once */
 #define INJECT_BATCH 64u
@@ -522,6 +523,17 @@ void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose)
     }
 }
 
+/*
+ * How many completions to take: as many as run until the next look, and more while few are ready.
+ * The engine keeps the others in the order in which they came; a full run queue would not, and a
+ * completion that is taken long before its task runs has left the caches by then.
+ */
+static unsigned completions_max(struct skua_worker *worker)
+{
+    unsigned ready = skua_min(skua_run_queue_count(&worker->queue), READY_MAX);
+    return skua_max(READY_MAX - ready, (unsigned)TURNS_WITH_OPS);
+}
+
 /* Engine and timers, without waiting. */
 static void poll_engine(struct skua_worker *worker)
 {
@@ -532,6 +544,7 @@ static void poll_engine(struct skua_worker *worker)
     bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
     if (has_ops) {
         skua_worker_engine_lock(worker);
+        worker->engine->batch_max = completions_max(worker);
         (void)worker->engine->ops->poll(worker->engine, 0);
         skua_ops_after_poll(worker);
         skua_worker_engine_unlock(worker);

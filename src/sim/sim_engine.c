@@ -376,7 +376,8 @@ static unsigned complete_due(struct sim_engine *engine)
 {
     struct skua_world *world = engine->world;
     unsigned count = 0;
-    for (struct sim_op **at = &engine->ops; *at != NULL;) {
+    unsigned max = skua_engine_batch(&engine->base);
+    for (struct sim_op **at = &engine->ops; *at != NULL && count < max;) {
         struct sim_op *entry = *at;
         uint64_t now_ns = skua_vthread_now();
         bool is_due =

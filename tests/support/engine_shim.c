@@ -70,6 +70,11 @@ void engine_shim_cancel(struct skua_engine *engine, skua_op *op)
     engine->ops->cancel(engine, op);
 }
 
+void engine_shim_batch(struct skua_engine *engine, unsigned max)
+{
+    engine->batch_max = max;
+}
+
 unsigned engine_shim_poll(struct skua_engine *engine, uint64_t deadline_ns)
 {
     return engine->ops->poll(engine, deadline_ns);

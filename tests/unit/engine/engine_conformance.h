@@ -312,6 +312,27 @@ TEST_P(EngineConformance, EveryOpOfABatchCompletesOnce)
         EXPECT_EQ(request.completions, 1);
 }
 
+TEST_P(EngineConformance, APollStopsAtItsBatchAndTheNextOneDoesNotWait)
+{
+    std::vector<Request> requests(20);
+    for (Request &request : requests) {
+        request.op = MakeOp(SKUA_OP_NOP);
+        ASSERT_EQ(e.Submit(request), 0);
+    }
+    engine_shim_batch(e.get(), 3);
+    unsigned completed = 0;
+    for (int polls = 0; completed < 20 && polls < 1000; polls++) {
+        unsigned now = e.Poll(polls % 2 == 0 ? 0 : kWaitMaxNs);
+        EXPECT_LE(now, 3u);
+        completed += now;
+        EXPECT_EQ(e.Counts().in_flight, 20 - completed);
+    }
+    EXPECT_EQ(completed, 20u);
+    for (Request &request : requests)
+        EXPECT_EQ(request.completions, 1);
+    engine_shim_batch(e.get(), 0);
+}
+
 TEST_P(EngineConformance, CompleteMaySubmitTheSameOpAgain)
 {
     Request request;

@@ -285,7 +285,7 @@ static void hand_over(struct toy *t)
     kick(t);
 }
 
-/* Waits for something done, a wake or the deadline, then takes all that is done. */
+/* Waits for something done, a wake or the deadline, then takes what is done, up to a batch. */
 static void take_done(struct toy *t, uint64_t deadline_ns, struct skua_list *taken)
 {
     struct timespec until;
@@ -298,7 +298,8 @@ static void take_done(struct toy *t, uint64_t deadline_ns, struct skua_list *tak
         t->notified = false;
     }
     struct skua_list *link;
-    while ((link = skua_list_pop(&t->done)) != NULL)
+    unsigned left = skua_engine_batch(&t->engine);
+    while (left-- > 0 && (link = skua_list_pop(&t->done)) != NULL)
         skua_list_push(taken, link);
     (void)pthread_mutex_unlock(&t->mutex);
 }
