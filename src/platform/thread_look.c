@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LINE_BYTES 256
@@ -42,6 +43,16 @@ int skua_thread_look(pid_t tid, struct skua_thread_look *look)
     look->sp = (uintptr_t)strtoull(text, &text, 16);
     look->pc = (uintptr_t)strtoull(text, &text, 16);
     return look->pc != 0 ? 1 : -EINVAL;
+}
+
+uint64_t skua_thread_cpu_ns(pid_t tid)
+{
+    /* As pthread_getcpuclockid() makes it: a thread's clock of the kind CPUCLOCK_SCHED. */
+    clockid_t clock = (clockid_t)((~(unsigned)tid << 3) | 6u);
+    struct timespec at;
+    if (clock_gettime(clock, &at) != 0)
+        return 0;
+    return (uint64_t)at.tv_sec * UINT64_C(1000000000) + (uint64_t)at.tv_nsec;
 }
 
 bool skua_memory_look(void *to, const void *from, size_t size)

@@ -25,6 +25,9 @@ struct skua_thread_look {
 /* 1 if thread @tid of this process sleeps in the kernel; 0 if it runs; -errno if it cannot tell. */
 int skua_thread_look(pid_t tid, struct skua_thread_look *look);
 
+/* The CPU time that a thread of this process has used; 0 if it cannot be told. */
+uint64_t skua_thread_cpu_ns(pid_t tid);
+
 /* Copies @size bytes from @from, of which any may be unmapped. True if all of them are copied. */
 bool skua_memory_look(void *to, const void *from, size_t size);
 

@@ -106,16 +106,20 @@ static uint64_t turns_of(struct skua_worker *worker)
 }
 
 /*
- * True if @worker sleeps in the kernel, for the second visit in a row. Not in its engine: it may
- * have gone there since it was last looked for, so that is asked once more.
+ * True if @worker sleeps in the kernel, for the second visit in a row, and has done little else
+ * between the two. Not in its engine: it may have gone there since it was last looked for, so that
+ * is asked once more.
  */
 static bool is_asleep_twice(struct skua_worker *worker, struct skua_blocked_watch *watch,
-                            struct skua_thread_look *look)
+                            struct skua_thread_look *look, uint64_t now_ns)
 {
-    bool before = watch->asleep;
+    struct skua_blocked_watch before = *watch;
     watch->asleep = skua_thread_look(worker->tid, look) == 1 && turns_of(worker) == watch->turns &&
                     !is_in_engine(worker);
-    return before && watch->asleep;
+    watch->looked_ns = now_ns;
+    watch->cpu_ns = skua_thread_cpu_ns(worker->tid);
+    return before.asleep && watch->asleep &&
+           watch->cpu_ns - before.cpu_ns < (now_ns - before.looked_ns) / 2;
 }
 
 /* relaxed, both: for skua_runtime_info(); only the monitor writes */
@@ -156,7 +160,7 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
         watch->outside && atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) == NULL;
     watch->outside = true;
     struct skua_thread_look look;
-    if (watch->blocked || !is_asleep_twice(worker, watch, &look))
+    if (watch->blocked || !is_asleep_twice(worker, watch, &look, now_ns))
         return;
     watch->blocked = true;
     count_blocked(worker->thread.runtime, 1);

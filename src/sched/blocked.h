@@ -4,12 +4,12 @@
  *
  * WHAT   A task that calls read(2), sleep(3) or a database's client library itself takes its worker
  *        along. The monitor sees that the worker has made no switch for runtime.block_ns, nor gone
- *        to its engine, and sleeps in the kernel at two visits in a row. Then it reports the task
- *        and where it is (see report.h's hook), and sees to it that there are as many stand-ins
- *        awake as workers are blocked: so as many run tasks as the user asked for. A stand-in is a
- *        worker like any other, with an engine, made when the first one is needed; the blocked
- *        worker's queue is stolen from and its engine and timers are rescued as those of one that
- *        computes.
+ *        to its engine, sleeps in the kernel at two visits in a row, and has used little CPU time
+ *        between them. Then it reports the task and where it is (see report.h's hook), and sees to
+ *        it that there are as many stand-ins awake as workers are blocked: so as many run tasks as
+ *        the user asked for. A stand-in is a worker like any other, with an engine, made when the
+ *        first one is needed; the blocked worker's queue is stolen from and its engine and timers
+ *        are rescued as those of one that computes.
  *
  * COMPUTE One that computes is no loss: its CPU is busy. But when every worker is held up by a task
  *        that computes or blocks, nobody is left to serve the others. Then there are as many
@@ -44,10 +44,12 @@
 struct skua_blocked_watch {
     uint64_t turns;    /* at the last visit: switches, and visits to its engine */
     uint64_t since_ns; /* how long the number has been the same, as far as is known */
-    bool asleep;       /* in the kernel at the last visit */
-    bool blocked;      /* found to be, and counted in runtime.blocked */
-    bool outside;      /* of its engine, with the same number of turns, at the last visit */
-    bool held;         /* so twice, after block_ns: in one task, blocked or computing */
+    bool asleep;       /* in the kernel when it was last looked at */
+    uint64_t looked_ns;
+    uint64_t cpu_ns; /* it had used until then */
+    bool blocked;    /* found to be, and counted in runtime.blocked */
+    bool outside;    /* of its engine, with the same number of turns, at the last visit */
+    bool held;       /* so twice, after block_ns: in one task, blocked or computing */
 };
 
 /* Of all workers. */
