@@ -93,9 +93,9 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
     skua_task_end(thread, task, value, false);
     struct skua_worker *worker = thread->worker;
     skua_counter_add(&worker->counters.inlined, 1);
-    /* A row of these is a row of turns: the loop gets to see the engine and the queues. */
+    /* A row of these is a row of turns. */
     if (--worker->budget < 0)
-        skua_thread_leave(thread, SKUA_POST_YIELD);
+        skua_worker_row(worker);
     return true;
 }
 

@@ -28,9 +28,11 @@
 #define DIRECT_CALLS 64u  /* of io/, without the ring, between two visits */
 #define NEXT_STREAK 16u   /* then the queue goes first once */
 #define INJECT_BATCH 64u
+#define OVERFLOW_MAX (SKUA_RUN_QUEUE_SIZE / 2)
 #define PREFETCH_BYTES 512u /* the frames of a wait in an ordinary task */
 #define SKUA_POLL_DUE_NS UINT64_C(50000)
 #define SKUA_NEXT_STUCK_NS UINT64_C(20000)
+#define ROW_NS UINT64_C(100000)
 #define FORCE_EVERY_NS UINT64_C(100000)
 #define SPIN_SKIP_MAX 64u
 
@@ -60,31 +62,65 @@ static bool is_stale(struct skua_task *task)
     return run == SKUA_RUN_INPLACE || run == SKUA_RUN_ENDED;
 }
 
-/* The own queue is full: half of it moves to the inject queue, less what turns out to be stale. */
-static SKUA_NOINLINE void overflow(struct skua_worker *worker, struct skua_task *task)
+static SKUA_ALWAYS_INLINE struct skua_task *pop(struct skua_worker *worker)
 {
-    void *items[SKUA_RUN_QUEUE_SIZE / 2];
-    unsigned count = skua_run_queue_take_half(&worker->queue, items);
+    return worker->alone ? skua_run_queue_pop_alone(&worker->queue)
+                         : skua_run_queue_pop(&worker->queue);
+}
+
+/* Drops what is stale of @items[0 .. @count - 1]. Returns how many are left, in order. */
+static unsigned drop_stale(struct skua_worker *worker, void **items, unsigned count)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct skua_task *task = items[i];
+        if (is_stale(task))
+            skua_object_unref(&worker->thread, task);
+        else
+            items[kept++] = task;
+    }
+    return kept;
+}
+
+static void push_injected(struct skua_worker *worker, void *const *items, unsigned count)
+{
     struct skua_link head = {NULL};
     struct skua_link *last = &head;
-    size_t kept = 0;
     for (unsigned i = 0; i < count; i++) {
-        struct skua_task *moved = items[i];
-        if (is_stale(moved)) {
-            skua_object_unref(&worker->thread, moved);
-            continue;
+        struct skua_task *task = items[i];
+        last->next = &task->agent.link;
+        last = last->next;
+    }
+    last->next = NULL;
+    skua_inject_queue_push(&worker->thread.runtime->inject, head.next, last, count);
+}
+
+/*
+ * The own queue is full. Mostly of what is stale, if tasks await those they have just spawned, who
+ * then run in place: that is dropped, and the others go back in order. (In the inject queue they
+ * would be stale by the time they are found, and out of the caches.) Else the oldest half moves to
+ * the inject queue.
+ */
+static SKUA_NOINLINE void overflow(struct skua_worker *worker, struct skua_task *task)
+{
+    void *items[OVERFLOW_MAX];
+    unsigned count = skua_run_queue_take_half(&worker->queue, items);
+    unsigned kept = drop_stale(worker, items, count);
+    if (count > 0 && kept <= count / 2) {
+        void *next = NULL;
+        while (kept < OVERFLOW_MAX && (next = pop(worker)) != NULL) {
+            items[kept] = next;
+            kept += drop_stale(worker, &items[kept], 1);
         }
-        last->next = &moved->agent.link;
-        last = &moved->agent.link;
-        kept++;
+        /* With the queue empty all of them find room, and the order is as it was. */
+        for (unsigned i = 0; next == NULL && i < kept; i++)
+            (void)skua_run_queue_push(&worker->queue, items[i]);
+        kept = next == NULL ? 0 : kept;
     }
-    if (kept > 0) {
-        last->next = NULL;
-        skua_inject_queue_push(&worker->thread.runtime->inject, head.next, last, kept);
-    }
+    if (kept > 0)
+        push_injected(worker, items, kept);
     if (!skua_run_queue_push(&worker->queue, task))
-        skua_inject_queue_push(&worker->thread.runtime->inject, &task->agent.link,
-                               &task->agent.link, 1);
+        push_injected(worker, (void *const[]){task}, 1);
 }
 
 void skua_worker_push(struct skua_worker *worker, struct skua_task *task)
@@ -178,12 +214,6 @@ static struct skua_task *take_next(struct skua_worker *worker)
         return task;
     }
     return atomic_exchange_explicit(&worker->next, NULL, memory_order_acquire); /* NEXTTAKE */
-}
-
-static SKUA_ALWAYS_INLINE struct skua_task *pop(struct skua_worker *worker)
-{
-    return worker->alone ? skua_run_queue_pop_alone(&worker->queue)
-                         : skua_run_queue_pop(&worker->queue);
 }
 
 /* The next task at hand, without looking outside this worker. Claimed; may lack a stack. */
@@ -562,6 +592,22 @@ SKUA_NOINLINE void skua_worker_service(struct skua_worker *worker)
     atomic_store_explicit(&worker->service, false, memory_order_relaxed);
     poll_engine(worker);
     worker->budget = 0; /* through the loop: what others have injected counts too */
+    skua_thread_leave(&worker->thread, SKUA_POST_YIELD);
+}
+
+/*
+ * Not each time through the loop: that starts another of the tasks that the row is going to await,
+ * where it stands; a tree would be grown in breadth. Those who are ready wait for ROW_NS at most.
+ */
+SKUA_NOINLINE void skua_worker_row(struct skua_worker *worker)
+{
+    uint64_t now_ns = worker_now(worker);
+    if (now_ns - worker->row_ns < ROW_NS && !skua_vthread_simulated()) { /* no time passes there */
+        poll_engine(worker);
+        worker->budget = TURNS;
+        return;
+    }
+    worker->row_ns = now_ns;
     skua_thread_leave(&worker->thread, SKUA_POST_YIELD);
 }
 

@@ -116,6 +116,7 @@ struct skua_worker {
     bool watched;          /* was the watcher in its last sleep, and has found nothing since */
     enum skua_trim trim;
     struct skua_task *fork_spare; /* for the next stolen job; see sched/fork.c */
+    uint64_t row_ns;              /* when a row of awaits in place last let others run */
     uint64_t looked_ns;           /* when others were last looked at; see rescue.h */
     struct skua_list cancelled;   /* ops that a cancel was asked of; guarded by engine_lock */
     unsigned buffers_epoch;       /* of the registered buffers this ring has */
@@ -206,6 +207,9 @@ bool skua_worker_own_work(struct skua_worker *self);
  * return on another thread.
  */
 void skua_worker_service(struct skua_worker *worker);
+
+/* From a task that has awaited a row of others in place, a turn each: as above, now and then. */
+void skua_worker_row(struct skua_worker *worker);
 
 /* Fires what is due of @whose; what becomes ready is queued on @worker, the caller. */
 void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose);
