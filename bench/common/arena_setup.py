@@ -22,7 +22,7 @@ BASE_PACKAGES = [
     "libxxhash-dev", "python3",
 ]
 # Programs of Skua's that are no workload's, and that a workload's driver uses.
-HELPERS = ["bench_measure", "skua-sum"]
+HELPERS = ["bench_measure", "skua-sum", "skua-httpd"]
 BUILD_DEADLINE_S = 1800
 
 
