@@ -96,7 +96,7 @@ struct run;
 /* A task of the scenario. */
 struct instance {
     struct run *run;
-    const char *name;
+    char name[64];
     const struct statement *body;
     skua_future *future;
     intptr_t last; /* what the latest statement with a number or a truth gave */

@@ -186,8 +186,11 @@ struct instance *oracle_new_instance(struct run *run, const char *task, const ch
         if (strcmp(run->scenario->tasks[i].name, task) != 0)
             continue;
         struct instance *instance = &run->instances[run->instance_count++];
-        *instance =
-            (struct instance){.run = run, .name = name, .body = run->scenario->tasks[i].first};
+        *instance = (struct instance){.run = run, .body = run->scenario->tasks[i].first};
+        /* A copy: it may be made of the parent's, in a step of the parent's. */
+        int size = snprintf(instance->name, sizeof(instance->name), "%s", name);
+        if (size >= (int)sizeof(instance->name))
+            oracle_die("too long a name", name);
         return instance;
     }
     oracle_die("no such task", task);
