@@ -1,10 +1,11 @@
 /*
  * bench/timers_bench.c - a million waits with a deadline, half of which are cancelled.
  *
- * Case "armed": --size tasks (default 1 million) sleep until their deadlines; those with an odd
- * number are cancelled, the others wake up. A timer is a whole task here, with a stack of its own
- * (about 5 GiB for a million); the timers of other libraries are callbacks. Reported are
- *   arm      for each timer, until the last task sleeps
+ * Case "armed", by "skua": --size tasks (default 1 million) sleep until their deadlines; those with
+ * an odd number are cancelled, the others wake up. A timer is a whole task here, with a stack of its
+ * own (about 5 GiB for a million). By "skua call_at": calls at these times, which have no stack
+ * until then, like the callbacks that are the timers of other libraries. Reported are
+ *   arm      for each timer, until the last one is armed, or task sleeps
  *   cancel   for each cancelled one, until the last of them has ended
  *   cpu      of the whole run, for each timer
  *   late     how long after their deadlines the others woke up: median and p95
@@ -35,7 +36,23 @@ static intptr_t sleeping_task(void *arg)
     return rc;
 }
 
-static void arm(struct bench_timers *timers, struct sleeper *sleepers, skua_future **futures)
+static intptr_t called(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    bench_timer_fired(sleeper->timers, sleeper->index);
+    return 0;
+}
+
+static void arm_calls(struct bench_timers *timers, struct sleeper *sleepers, skua_future **futures)
+{
+    for (size_t i = 0; i < timers->count; i++) {
+        sleepers[i] = (struct sleeper){.timers = timers, .index = i};
+        futures[i] = skua_call_at(timers->deadlines[i], called, &sleepers[i]);
+    }
+    timers->armed_ns = bench_now();
+}
+
+static void arm_tasks(struct bench_timers *timers, struct sleeper *sleepers, skua_future **futures)
 {
     atomic_size_t asleep = 0;
     for (size_t i = 0; i < timers->count; i++) {
@@ -59,20 +76,32 @@ static void cancel(struct bench_timers *timers, skua_future **futures)
     timers->cancelled_ns = bench_now();
 }
 
-static void run_once(struct bench_options *options)
+static void run_as(struct bench_options *options, bool calls)
 {
     struct sleeper *sleepers = calloc(options->size, sizeof(*sleepers));
     skua_future **futures = calloc(options->size, sizeof(skua_future *));
     if (sleepers == NULL || futures == NULL)
         bench_fail(options, "calloc", -ENOMEM);
-    struct bench_timers timers = bench_timers_begin(options, BENCH_TIMER_TASK_NS);
-    arm(&timers, sleepers, futures);
+    struct bench_timers timers =
+        bench_timers_begin(options, calls ? BENCH_TIMER_CALLBACK_NS : BENCH_TIMER_TASK_NS);
+    if (calls)
+        arm_calls(&timers, sleepers, futures);
+    else
+        arm_tasks(&timers, sleepers, futures);
     cancel(&timers, futures);
     for (size_t i = 0; i < timers.count; i += 2)
         bench_must(options, "a sleep", skua_await(futures[i]));
     bench_timers_end(&timers);
     free(sleepers);
     free(futures);
+}
+
+static void run_once(struct bench_options *options)
+{
+    struct bench_options calls = *options;
+    calls.by = "skua call_at";
+    run_as(&calls, true);
+    run_as(options, false);
 }
 
 static intptr_t run_all(void *arg)
