@@ -2,8 +2,8 @@
  * bench/timers_bench.c - a million waits with a deadline, half of which are cancelled.
  *
  * Case "armed", by "skua": --size tasks (default 1 million) sleep until their deadlines; those with
- * an odd number are cancelled, the others wake up. A timer is a whole task here, with a stack of its
- * own (about 5 GiB for a million). By "skua call_at": calls at these times, which have no stack
+ * an odd number are cancelled, the others wake up. A timer is a whole task here, with a stack of
+ * its own (about 5 GiB for a million). By "skua call_at": calls at these times, which have no stack
  * until then, like the callbacks that are the timers of other libraries. Reported are
  *   arm      for each timer, until the last one is armed, or task sleeps
  *   cancel   for each cancelled one, until the last of them has ended
