@@ -549,4 +549,56 @@ TEST_F(Task, ATaskRunInPlaceHasTheGuaranteedStack)
     EXPECT_EQ(skua_run(&options, callValue<decltype(first)>, &first), 1);
 }
 
+/* Each of these awaits runs its task in place, and none of them waits. */
+void awaitInPlace(int count)
+{
+    auto nothing = []() -> intptr_t { return 1; };
+    for (int i = 0; i < count; i++)
+        ASSERT_EQ(skua_await(spawnBody(nothing)), 1);
+}
+
+TEST_F(Task, ARowOfAwaitsInPlaceLetsOthersRun)
+{
+    runInTask(
+        [] {
+            bool ran = false;
+            auto other = [&]() -> intptr_t { return ran = true; };
+            skua_future *future = spawnBody(other);
+            uint64_t deadline_ns = skua_after(10 * SKUA_NS_PER_SEC);
+            while (!ran && skua_now() < deadline_ns)
+                awaitInPlace(10);
+            EXPECT_TRUE(ran);
+            EXPECT_EQ(skua_await(future), 1);
+        },
+        1);
+}
+
+/* A queue full of what is stale is rid of it, and of nothing else. */
+TEST_F(Task, ThoseWhoAreReadyKeepTheirOrderInAQueueOfCancelledOnes)
+{
+    runInTask(
+        [] {
+            std::vector<int> order;
+            std::vector<std::function<intptr_t()>> bodies;
+            std::vector<skua_future *> futures;
+            for (int i = 0; i < 300; i++)
+                bodies.push_back([&order, i]() -> intptr_t {
+                    order.push_back(i);
+                    return i;
+                });
+            for (auto &body : bodies) {
+                futures.push_back(spawnBody(body));
+                if (futures.size() <= 200) {
+                    EXPECT_EQ(skua_cancel(futures.back()), 0);
+                }
+            }
+            ASSERT_TRUE(yieldUntil([&] { return order.size() == 100; }));
+            for (int i = 0; i < 300; i++)
+                EXPECT_EQ(skua_await(futures[i]), i < 200 ? -ECANCELED : i);
+            for (int i = 0; i < 100; i++)
+                EXPECT_EQ(order[i], 200 + i);
+        },
+        1);
+}
+
 } // namespace
