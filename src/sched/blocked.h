@@ -47,6 +47,7 @@ struct skua_blocked_watch {
     bool asleep;       /* in the kernel when it was last looked at */
     uint64_t looked_ns;
     uint64_t cpu_ns; /* it had used until then */
+    bool computes;   /* has used half the time between the last two looks or more */
     bool blocked;    /* found to be, and counted in runtime.blocked */
     bool outside;    /* of its engine, with the same number of turns, at the last visit */
     bool held;       /* so twice, after block_ns: in one task, blocked or computing */
@@ -60,7 +61,7 @@ struct skua_blocked {
     uint64_t printed_ns;                /* when a report was last printed */
 };
 
-/* The monitor's visit: looks at every worker. True if any is awake. */
-bool skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns);
+/* The monitor's visit: looks at every worker. How soon to come again; 0: all are asleep. */
+uint64_t skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns);
 
 #endif /* SKUA_SRC_BLOCKED_H */

@@ -145,21 +145,16 @@ static bool watch(skua_runtime *runtime)
 }
 
 /*
- * Until when to sleep: the next timer; soon if this worker is to watch the others; and @trim_ns,
- * when it will have been idle for long enough to give memory of unused stacks back.
+ * Until when to sleep: the next timer; @look_ns, when to watch the others again; and @trim_ns, when
+ * it will have been idle for long enough to give memory of unused stacks back.
  */
-static uint64_t sleep_deadline(struct skua_worker *worker, bool watching, uint64_t trim_ns)
+static uint64_t sleep_deadline(struct skua_worker *worker, uint64_t look_ns, uint64_t trim_ns)
 {
     skua_spin_lock(&worker->timer_lock);
     uint64_t deadline = skua_timer_queue_deadline(&worker->timers);
     skua_spin_unlock(&worker->timer_lock);
-    if (watching) {
-        uint64_t now_ns = worker->engine->ops->now(worker->engine);
-        uint64_t look = now_ns + skua_rescue_interval(worker->thread.runtime, now_ns);
-        deadline = skua_min(deadline, look);
-    }
-    /* 0 would mean "do not wait", which a deadline in the past means too */
-    return skua_max(skua_min(deadline, trim_ns), 1);
+    deadline = skua_min(deadline, skua_min(look_ns, trim_ns));
+    return skua_max(deadline, 1); /* 0 would mean "do not wait", as a deadline in the past does */
 }
 
 /* When @worker, which is idle, is to give memory back. */
@@ -180,16 +175,30 @@ static void trim(struct skua_worker *worker, uint64_t trim_ns)
     worker->trim = more ? SKUA_TRIM_MORE : SKUA_TRIM_DONE;
 }
 
-/* Waits in the engine. */
-static void poll(struct skua_worker *worker, bool watching)
+/* Waits in the engine, until @look_ns at most. */
+static void poll(struct skua_worker *worker, uint64_t look_ns)
 {
     skua_counter_add(&worker->counters.parks, 1);
     uint64_t trim_ns = trim_time(worker);
     skua_worker_engine_lock(worker); /* all the time: who sleeps needs no rescue */
-    (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, watching, trim_ns));
+    (void)worker->engine->ops->poll(worker->engine, sleep_deadline(worker, look_ns, trim_ns));
     skua_ops_after_poll(worker);
     skua_worker_engine_unlock(worker);
     trim(worker, trim_ns);
+}
+
+/* As the watcher, though one that dozes (rescue.h) is so in name only: makers of work wake it. */
+static void poll_watching(struct skua_worker *worker, struct skua_idle *idle)
+{
+    uint64_t now_ns = worker->engine->ops->now(worker->engine);
+    uint64_t interval_ns = skua_rescue_interval(worker, now_ns);
+    bool dozing = interval_ns > SKUA_WATCH_NS;
+    if (dozing) /* no look at word, as in WATCH: this is not for ever */
+        atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
+    poll(worker, now_ns + interval_ns);
+    if (!dozing)
+        atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
+    worker->watched = true;
 }
 
 /* Not among those who are woken for work, but counted: else it would seem that somebody is up. */
@@ -198,8 +207,15 @@ static void sleep_retired(struct skua_worker *worker)
     struct skua_idle *idle = &worker->thread.runtime->idle;
     atomic_fetch_add_explicit(&idle->word, SKUA_IDLE_SLEEPING, memory_order_seq_cst);
     if (!skua_worker_own_work(worker))
-        poll(worker, false);
+        poll(worker, UINT64_MAX);
     atomic_fetch_sub_explicit(&idle->word, SKUA_IDLE_SLEEPING, memory_order_seq_cst); /* AWAKE */
+}
+
+/* J1; and what there is to do need not be had at the first look: no dozing for a while. */
+static void woken(struct skua_worker *worker)
+{
+    worker->searching = true;
+    worker->seen_activity = UINT64_MAX;
 }
 
 void skua_idle_sleep(struct skua_worker *worker)
@@ -219,18 +235,16 @@ void skua_idle_sleep(struct skua_worker *worker)
     worker->searching = false;
 
     if (!skua_worker_any_work(worker)) {
-        bool watching = !worker->alone && watch(runtime);
-        poll(worker, watching);
-        if (watching) {
-            atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
-            worker->watched = true;
-        }
+        if (!worker->alone && watch(runtime))
+            poll_watching(worker, idle);
+        else
+            poll(worker, UINT64_MAX);
     }
 
     if (take_bit(idle, worker->index)) /* AWAKE: nobody woke us; we came by ourselves */
         atomic_fetch_sub_explicit(&idle->word, SKUA_IDLE_SLEEPING, memory_order_seq_cst);
     else
-        worker->searching = true; /* J1 */
+        woken(worker);
 }
 
 bool skua_idle_all_asleep(skua_runtime *runtime)
@@ -238,6 +252,12 @@ bool skua_idle_all_asleep(skua_runtime *runtime)
     /* seq_cst: ASLEEP in monitor.h */
     uint32_t word = atomic_load_explicit(&runtime->idle.word, memory_order_seq_cst);
     return skua_idle_sleeping(word) == skua_runtime_present(runtime);
+}
+
+bool skua_idle_any_asleep(skua_runtime *runtime)
+{
+    /* relaxed: a guess */
+    return skua_idle_sleeping(atomic_load_explicit(&runtime->idle.word, memory_order_relaxed)) != 0;
 }
 
 bool skua_idle_is_asleep(struct skua_worker *worker)

@@ -5,7 +5,8 @@
  *        in, or about to be in, a waiting poll). sleepers has a bit for each sleeping worker: who
  *        clears a bit owns the right and the duty to account for that worker's waking.
  *        watcher: one sleeper, while somebody is awake, sleeps at most SKUA_WATCH_NS at a time and
- *        looks at the others' queues and next slots.
+ *        looks at the others' queues and next slots. One that dozes (QUIET in rescue.h) sleeps
+ *        longer, and has resigned.
  *
  *        A retired stand-in (blocked.h) has no bit, but is counted when it sleeps.
  *
@@ -86,8 +87,9 @@ void skua_idle_search_end(struct skua_worker *worker, bool found);
 /* Sleeps in the engine until there may be something to do. */
 void skua_idle_sleep(struct skua_worker *worker);
 
-/* Whether no worker is awake; whether @worker is not. Guesses, the one in ASLEEP's order. */
+/* Whether no worker is awake; any is not; @worker is not. Guesses, the first in ASLEEP's order. */
 bool skua_idle_all_asleep(skua_runtime *runtime);
+bool skua_idle_any_asleep(skua_runtime *runtime);
 bool skua_idle_is_asleep(struct skua_worker *worker);
 
 /* Wakes every worker. */

@@ -14,6 +14,10 @@
 /* With nothing to look at; then it sleeps until there is something. */
 #define IDLE_NS (UINT64_C(50) * SKUA_NS_PER_MS)
 
+/* Between two visits while workers have deques and nothing waits for them. */
+#define QUIET_NS (UINT64_C(4) * SKUA_NS_PER_MS)
+#define QUIET_WATCHED_NS (UINT64_C(20) * SKUA_NS_PER_MS)
+
 void skua_monitor_init(struct skua_monitor *monitor)
 {
     atomic_init(&monitor->awake, 0);
@@ -40,10 +44,14 @@ static bool has_waiting(struct skua_worker *worker)
     return due;
 }
 
-/* Looks at every worker for fork/join's sake. True if any has a deque. */
-static bool visit_deques(skua_runtime *runtime)
+/*
+ * Looks at every worker for fork/join's sake. How soon to do so again; 0: none has a deque. While
+ * any worker sleeps there is a watcher, too, who comes to the rescue.
+ */
+static uint64_t visit_deques(skua_runtime *runtime)
 {
-    bool any = false;
+    uint64_t again_ns = 0;
+    bool watched = skua_idle_any_asleep(runtime);
     unsigned present = skua_runtime_present(runtime);
     for (unsigned i = 0; i < present; i++) {
         struct skua_worker *worker = &runtime->workers[i];
@@ -54,23 +62,28 @@ static bool visit_deques(skua_runtime *runtime)
         runtime->monitor.seen[i] = switches;
         if (deque == NULL)
             continue;
-        any = true;
-        if (!stuck || !has_waiting(worker))
+        if (again_ns == 0)
+            again_ns = watched ? QUIET_WATCHED_NS : QUIET_NS;
+        if (!has_waiting(worker))
+            continue;
+        again_ns = SKUA_MONITOR_NS;
+        if (!stuck)
             continue;
         atomic_store_explicit(&worker->service, true, memory_order_relaxed);
         skua_deque_disturb(deque);
     }
-    return any;
+    return again_ns;
 }
 
 /* How soon to come again; 0 if there was nothing to look at. */
 static uint64_t visit(skua_runtime *runtime)
 {
-    bool deques = visit_deques(runtime);
-    bool awake = runtime->block_ns != 0 && skua_blocked_visit(runtime, skua_clock_now());
-    if (deques)
-        return SKUA_MONITOR_NS;
-    return awake ? skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS) : 0;
+    uint64_t now_ns = skua_clock_now();
+    uint64_t deques_ns = visit_deques(runtime);
+    uint64_t blocked_ns = runtime->block_ns != 0 ? skua_blocked_visit(runtime, now_ns) : 0;
+    if (deques_ns == 0 || blocked_ns == 0)
+        return skua_max(deques_ns, blocked_ns);
+    return skua_min(deques_ns, blocked_ns);
 }
 
 static void sleep_until_wanted(struct skua_monitor *monitor, skua_runtime *runtime)
@@ -94,8 +107,8 @@ static void *monitor_main(void *arg)
         (void)skua_futex_wait(&monitor->stop, 0, skua_clock_now() + next_ns);
         uint64_t again_ns = visit(runtime);
         uint64_t now_ns = skua_clock_now();
+        next_ns = again_ns != 0 ? again_ns : skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS);
         if (again_ns != 0) {
-            next_ns = again_ns;
             busy_ns = now_ns;
         } else if (now_ns - busy_ns > IDLE_NS) {
             sleep_until_wanted(monitor, runtime);

@@ -3,9 +3,10 @@
  *
  * WHAT   A worker that runs a fork/join computation makes no switch for as long as that takes, and
  *        meanwhile nobody looks at its ring, its timers and its queue. The monitor comes by every
- *        SKUA_MONITOR_NS while any deque is attached. Where a worker has made no switch since the
- *        last time and something waits, it asks for service: it sets worker.service and disturbs
- *        the deque. So the next join comes to its slow path, which polls the engine and yields.
+ *        SKUA_MONITOR_NS while any deque is attached whose worker something waits for, and less
+ *        often while nothing does. Where a worker has made no switch since the last time and
+ *        something waits, it asks for service: it sets worker.service and disturbs the deque. So
+ *        the next join comes to its slow path, which polls the engine and yields.
  *        It also finds workers in blocking system calls (blocked.h), four times in block_ns while
  *        any worker is awake.
  *

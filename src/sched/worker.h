@@ -118,6 +118,8 @@ struct skua_worker {
     struct skua_task *fork_spare; /* for the next stolen job; see sched/fork.c */
     uint64_t row_ns;              /* when a row of awaits in place last let others run */
     uint64_t looked_ns;           /* when others were last looked at; see rescue.h */
+    uint64_t seen_activity;       /* of the others, when this was last the watcher ... */
+    uint64_t quiet_ns;            /* ... and since when it has not changed; QUIET in rescue.h */
     struct skua_list cancelled;   /* ops that a cancel was asked of; guarded by engine_lock */
     unsigned buffers_epoch;       /* of the registered buffers this ring has */
     uint64_t

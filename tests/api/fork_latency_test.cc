@@ -7,6 +7,7 @@
 #include "support/fork_kit.h"
 #include "support/hang_guard.h"
 #include "support/refuse_syscall.h"
+#include "support/two_workers.h"
 #include "support/typed_forks.h"
 
 #include <algorithm>
@@ -23,65 +24,10 @@ using namespace skua_test;
 namespace
 {
 
-bool hasOneCpu()
-{
-    cpu_set_t allowed;
-    return sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_COUNT(&allowed) < 2;
-}
-
 bool hasMembarrier()
 {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
-
-/* ---- threads --------------------------------------------------------------------------------- */
-
-intptr_t storeThread(void *arg)
-{
-    *static_cast<std::atomic<int> *>(arg) = gettid();
-    return 0;
-}
-
-/* How long a thread has waited for a CPU; 0 if the kernel does not tell. */
-uint64_t runDelay(int thread)
-{
-    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/schedstat");
-    uint64_t ran = 0, waited = 0;
-    file >> ran >> waited;
-    return file ? waited : 0;
-}
-
-/* The threads of a runtime's two workers. */
-struct Workers {
-    int threads[2] = {0, 0};
-
-    explicit Workers(Runtime &runtime)
-    {
-        auto body = [this]() -> intptr_t {
-            std::atomic<int> thief{0};
-            skua_job job;
-            threads[0] = gettid();
-            skua_fork(&job, storeThread, &thief);
-            EXPECT_TRUE(spinUntil([&] { return thief != 0; }));
-            skua_join(&job);
-            threads[1] = thief;
-            return 0;
-        };
-        EXPECT_EQ(runtime.run(body), 0);
-        EXPECT_NE(threads[0], threads[1]);
-    }
-
-    /* The one that does not run the caller. */
-    int other() const
-    {
-        return gettid() == threads[0] ? threads[1] : threads[0];
-    }
-
-    uint64_t delay() const
-    {
-        return runDelay(threads[0]) + runDelay(threads[1]);
-    }
-};
 
 /* ---- jobs of a busy worker ------------------------------------------------------------------- */
 
@@ -89,6 +35,7 @@ constexpr int kJobs = 10;
 constexpr size_t kTrials = 20;
 constexpr uint64_t kBusy = SKUA_NS_PER_SEC;      /* the forker computes for so long, at most */
 constexpr uint64_t kWarmUp = 3 * SKUA_NS_PER_MS; /* the idle worker's state settles meanwhile */
+constexpr uint64_t kDoze = 40 * SKUA_NS_PER_MS;  /* and then it looks less often */
 constexpr uint64_t kFirst = SKUA_TESTS_SANITIZED ? 5 * SKUA_NS_PER_MS : SKUA_NS_PER_MS;
 constexpr uint64_t kAll = 50 * SKUA_NS_PER_MS; /* typical, for all ten */
 
@@ -195,6 +142,7 @@ struct Scene {
     bool typed;
     bool awake;  /* the other worker looks for work all the time */
     bool forked; /* the forker has used its deque before */
+    bool dozes;  /* the other has had nothing to find for long */
 };
 
 void PrintTo(const Scene &scene, std::ostream *out)
@@ -210,14 +158,18 @@ class ForkLatency : public testing::TestWithParam<Scene>
 
 INSTANTIATE_TEST_SUITE_P(
     Scenes, ForkLatency,
-    testing::Values(Scene{"PlainWhenTheOtherSleeps", false, false, false},
-                    Scene{"PlainWhenTheOtherSleepsAfterForks", false, false, true},
-                    Scene{"PlainWhenTheOtherSearches", false, true, false},
-                    Scene{"PlainWhenTheOtherSearchesAfterForks", false, true, true},
-                    Scene{"TypedWhenTheOtherSleeps", true, false, false},
-                    Scene{"TypedWhenTheOtherSleepsAfterForks", true, false, true},
-                    Scene{"TypedWhenTheOtherSearches", true, true, false},
-                    Scene{"TypedWhenTheOtherSearchesAfterForks", true, true, true}),
+    testing::Values(Scene{"PlainWhenTheOtherSleeps", false, false, false, false},
+                    Scene{"PlainWhenTheOtherDozes", false, false, false, true},
+                    Scene{"PlainWhenTheOtherDozesAfterForks", false, false, true, true},
+                    Scene{"PlainWhenTheOtherSleepsAfterForks", false, false, true, false},
+                    Scene{"PlainWhenTheOtherSearches", false, true, false, false},
+                    Scene{"PlainWhenTheOtherSearchesAfterForks", false, true, true, false},
+                    Scene{"TypedWhenTheOtherSleeps", true, false, false, false},
+                    Scene{"TypedWhenTheOtherDozes", true, false, false, true},
+                    Scene{"TypedWhenTheOtherDozesAfterForks", true, false, true, true},
+                    Scene{"TypedWhenTheOtherSleepsAfterForks", true, false, true, false},
+                    Scene{"TypedWhenTheOtherSearches", true, true, false, false},
+                    Scene{"TypedWhenTheOtherSearchesAfterForks", true, true, true, false}),
     testing::PrintToStringParamName());
 
 /* Medians: from the first fork to the start of the first job, and of the last. */
@@ -239,6 +191,8 @@ void tryOnce(const Scene &scene, const Workers &workers, Times &times)
         forkAndJoinFor(kWarmUp);
     else
         spinFor(kWarmUp);
+    if (scene.dozes)
+        spinFor(kDoze);
     intptr_t stolen = scene.typed ? tryTyped(&trial) : tryPlain(trial);
     EXPECT_EQ(stolen, kJobs) << "were left to the forker";
     if (trial.delay_ns > kFirst / 5)
@@ -281,21 +235,12 @@ TEST_P(ForkLatency, JobsOfABusyWorkerAreStartedWithinAMillisecond)
 
 /* ---- what idleness costs --------------------------------------------------------------------- */
 
-uint64_t cpuTime(int thread)
-{
-    struct timespec time = {};
-    /* The clock of another thread's CPU time, as pthread_getcpuclockid() makes it. */
-    clockid_t clock = static_cast<clockid_t>(~static_cast<unsigned>(thread) << 3 | 6);
-    EXPECT_EQ(clock_gettime(clock, &time), 0);
-    return uint64_t(time.tv_sec) * SKUA_NS_PER_SEC + uint64_t(time.tv_nsec);
-}
-
 /*
- * The share of one CPU, in per cent, that the worker that does not run @work uses. A join that had
- * to wait may come back on the other worker: then what both used beyond one CPU. @work is short, so
+ * The share of one CPU, in per cent, that all but the worker that runs @work use. A join that had
+ * to wait may come back on the other worker: then what all used beyond one CPU. @work is short, so
  * that it seldom moves twice.
  */
-template <class Work> double costOfTheOtherWorker(Work &&work)
+template <class Work> double costOfTheOthers(Work &&work)
 {
     Runtime runtime(2);
     Workers workers(runtime);
@@ -305,19 +250,19 @@ template <class Work> double costOfTheOtherWorker(Work &&work)
         spinFor(20 * SKUA_NS_PER_MS); /* the other one looks for work, and falls asleep */
         const uint64_t began = skua_now();
         while (skua_now() - began < SKUA_NS_PER_SEC) {
-            int self = gettid(), other = workers.other();
-            uint64_t start = skua_now(), self_cpu = cpuTime(self), other_cpu = cpuTime(other);
+            int self = gettid();
+            uint64_t start = skua_now(), self_cpu = cpuTime(self), all_cpu = cpuTimeOfAll();
             work();
-            int64_t others = int64_t(cpuTime(other) - other_cpu);
-            int64_t both = int64_t(cpuTime(self) - self_cpu) + others;
+            int64_t all = int64_t(cpuTimeOfAll() - all_cpu);
+            int64_t others = all - int64_t(cpuTime(self) - self_cpu);
             bool moved = gettid() != self;
-            cost += moved ? std::max<int64_t>(both - int64_t(skua_now() - start), 0) : others;
+            cost += moved ? std::max<int64_t>(all - int64_t(skua_now() - start), 0) : others;
         }
         percent = 100 * double(cost) / double(skua_now() - began);
         return 0;
     };
     EXPECT_EQ(runtime.run(body), 0);
-    std::printf("the other worker used %.2f %% of a CPU\n", percent);
+    std::printf("the others used %.2f %% of a CPU\n", percent);
     testing::Test::RecordProperty("percent", std::to_string(percent));
     return percent;
 }
@@ -344,15 +289,15 @@ constexpr double kPercent = 3;
 constexpr double kPercentOfJoins = 15;
 constexpr uint64_t kShort = 50 * SKUA_NS_PER_US;
 
-TEST_F(ForkIdleness, ASerialProgramLeavesTheOtherWorkerAsleep)
+TEST_F(ForkIdleness, ASerialProgramLeavesTheOthersAsleep)
 {
-    double percent = costOfTheOtherWorker([] { spinFor(SKUA_NS_PER_MS); });
+    double percent = costOfTheOthers([] { spinFor(SKUA_NS_PER_MS); });
     EXPECT_LE(percent, kPercent);
 }
 
-TEST_F(ForkIdleness, ATaskThatHasForkedAndComputesLeavesTheOtherWorkerAsleep)
+TEST_F(ForkIdleness, ATaskThatHasForkedAndComputesLeavesTheOthersAsleep)
 {
-    double percent = costOfTheOtherWorker([] {
+    double percent = costOfTheOthers([] {
         skua_job job;
         skua_fork(&job, nothing, nullptr);
         skua_join(&job);
@@ -371,11 +316,11 @@ SKUA_FORKABLE(long, fibJoinedAtOnce, int, n)
     return left + SKUA_CALL(fibJoinedAtOnce, n - 2);
 }
 
-TEST_F(ForkIdleness, TypedJobsThatAreJoinedAtOnceLeaveTheOtherWorkerAsleep)
+TEST_F(ForkIdleness, TypedJobsThatAreJoinedAtOnceLeaveTheOthersAsleep)
 {
     if (SKUA_TESTS_SANITIZED)
         GTEST_SKIP() << "instrumented jobs are not short";
-    double percent = costOfTheOtherWorker([] {
+    double percent = costOfTheOthers([] {
         uint64_t end = skua_after(kShort);
         while (skua_now() < end)
             EXPECT_EQ(fibJoinedAtOnce(12), 144);
@@ -383,11 +328,11 @@ TEST_F(ForkIdleness, TypedJobsThatAreJoinedAtOnceLeaveTheOtherWorkerAsleep)
     EXPECT_LE(percent, kPercentOfJoins);
 }
 
-TEST_F(ForkIdleness, PlainJobsThatAreJoinedAtOnceLeaveTheOtherWorkerAsleep)
+TEST_F(ForkIdleness, PlainJobsThatAreJoinedAtOnceLeaveTheOthersAsleep)
 {
     if (SKUA_TESTS_SANITIZED)
         GTEST_SKIP() << "instrumented jobs are not short";
-    double percent = costOfTheOtherWorker([] { forkAndJoinFor(kShort); });
+    double percent = costOfTheOthers([] { forkAndJoinFor(kShort); });
     EXPECT_LE(percent, kPercentOfJoins);
 }
 

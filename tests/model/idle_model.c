@@ -26,7 +26,7 @@
 #include <string.h>
 
 #define WORKERS_MAX 3u
-#define LABELS 23u /* 18 in idle.c, 5 in the copies */
+#define LABELS 24u /* 19 in idle.c, 5 in the copies */
 
 static struct skua_runtime runtime;
 static struct skua_worker workers[WORKERS_MAX];
@@ -37,6 +37,7 @@ static _Atomic bool timed[WORKERS_MAX];   /* asleep until a deadline; nobody els
 static _Atomic bool resting[WORKERS_MAX]; /* asleep, retired */
 static _Atomic uint32_t injected;         /* the inject queue's count */
 static struct skua_spin inject_lock;
+static bool dozes;                         /* whoever watches; constant after setup */
 static unsigned timer_of;                  /* whose next sleep ends at once; constant after setup */
 static _Atomic uint32_t next[WORKERS_MAX]; /* 1: a task in the next slot */
 
@@ -81,11 +82,11 @@ uint64_t skua_timer_queue_deadline(const struct skua_timer_queue *queue)
     return UINT64_MAX;
 }
 
-uint64_t skua_rescue_interval(skua_runtime *whose, uint64_t now_ns)
+uint64_t skua_rescue_interval(struct skua_worker *whose, uint64_t now_ns)
 {
     (void)whose;
     (void)now_ns;
-    return SKUA_WATCH_NS;
+    return dozes ? 2 * SKUA_WATCH_NS : SKUA_WATCH_NS;
 }
 
 void skua_ops_after_poll(struct skua_worker *worker)
@@ -289,6 +290,7 @@ static void setup(unsigned count)
     model_ignore(&runtime.present, sizeof(runtime.present));
     atomic_store_explicit(&runtime.present, count, memory_order_relaxed);
     timer_of = WORKERS_MAX;
+    dozes = false;
     runtime.workers = workers;
     model_ignore(workers, sizeof(workers));
     skua_idle_init(&runtime.idle);
@@ -324,6 +326,12 @@ static void setup_one(void)
 static void setup_two(void)
 {
     setup(2);
+}
+
+static void setup_two_dozing(void)
+{
+    setup(2);
+    dozes = true;
 }
 
 static void setup_two_with_timer(void)
@@ -400,6 +408,7 @@ static const struct model_scenario scenarios[] = {
     {"one worker, two from outside", setup_one, {worker_0_naps_twice, outside_twice}, finish},
     {"two workers, one from outside", setup_two_last_asleep, {worker_0_naps, outside_once}, finish},
     {"one hogs", setup_two, {worker_0_hogs, worker_1_naps}, finish},
+    {"one hogs, one dozes", setup_two_dozing, {worker_0_hogs, worker_1_naps}, finish},
     {"one hogs, one sleeps", setup_three_last_asleep, {worker_0_hogs, worker_1_naps}, finish},
     {"the watcher leaves",
      setup_three_last_asleep,
@@ -445,8 +454,8 @@ static const struct model_spared spared[] = {
     {"watch", memory_order_seq_cst, MODEL_UPDATES, 2, NO_DECISION},
     {"watch", memory_order_seq_cst, MODEL_READS, 1, NO_DECISION},
     {"sleep_retired", memory_order_seq_cst, MODEL_UPDATES, 1, NO_DECISION},
-    {"skua_idle_sleep", memory_order_seq_cst, MODEL_WRITES, 1,
-     "who leaves the watch changes word after it"},
+    {"poll_watching", memory_order_seq_cst, MODEL_WRITES, 2,
+     "who leaves the watch changes word after it, and who dozes looks again soon"},
     {"unwatched", memory_order_seq_cst, MODEL_READS, 1, "word has been changed just before"},
     {"skua_worker_own_work", memory_order_seq_cst, MODEL_READS, 1, "of the own slot"},
     {"take_injected", memory_order_seq_cst, MODEL_READS, 1, "looked at again before sleep"},
