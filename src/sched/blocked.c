@@ -117,7 +117,9 @@ static bool is_asleep_twice(struct skua_worker *worker, struct skua_blocked_watc
     struct skua_blocked_watch before = *watch;
     watch->looked_ns = now_ns;
     watch->cpu_ns = skua_thread_cpu_ns(worker->tid);
-    watch->computes = watch->cpu_ns - before.cpu_ns >= (now_ns - before.looked_ns) / 2;
+    /* A look at another task says nothing of this one. */
+    watch->computes = before.looked_ns >= watch->since_ns &&
+                      watch->cpu_ns - before.cpu_ns >= (now_ns - before.looked_ns) / 2;
     watch->asleep = !watch->computes && skua_thread_look(worker->tid, look) == 1 &&
                     turns_of(worker) == watch->turns && !is_in_engine(worker);
     return before.asleep && watch->asleep;
@@ -174,10 +176,11 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
  * Whether the next visit may wait for block_ns: somebody sleeps, so that no stand-in will be needed
  * for those who compute, and nobody who is up can be close to being found blocked.
  */
-static bool is_calm(skua_runtime *runtime, unsigned present)
+static bool is_calm(skua_runtime *runtime)
 {
     bool anybody_sleeps = false;
-    for (unsigned i = 0; i < present; i++) {
+    /* Not the stand-ins: none is awake, or it is retired, and those have no bit when they sleep. */
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
         bool sleeps = skua_idle_is_asleep(&runtime->workers[i]);
         if (!sleeps && !runtime->monitor.blocked.watches[i].computes)
             return false;
@@ -195,6 +198,5 @@ uint64_t skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns)
     stand_in(runtime);
     if (skua_idle_all_asleep(runtime))
         return 0;
-    return is_calm(runtime, present) ? runtime->block_ns
-                                     : skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS);
+    return is_calm(runtime) ? runtime->block_ns : skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS);
 }

@@ -193,8 +193,11 @@ static void poll_watching(struct skua_worker *worker, struct skua_idle *idle)
     uint64_t now_ns = worker->engine->ops->now(worker->engine);
     uint64_t interval_ns = skua_rescue_interval(worker, now_ns);
     bool dozing = interval_ns > SKUA_WATCH_NS;
-    if (dozing) /* no look at word, as in WATCH: this is not for ever */
+    if (dozing) { /* no look at word, as in WATCH: this is not for ever */
         atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);
+        /* Makers who saw a watcher until now have woken nobody: what they made is there to see. */
+        interval_ns = skua_rescue_interval(worker, now_ns);
+    }
     poll(worker, now_ns + interval_ns);
     if (!dozing)
         atomic_store_explicit(&idle->watcher, false, memory_order_seq_cst);

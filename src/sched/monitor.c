@@ -16,6 +16,7 @@
 
 /* Between two visits while workers have deques and nothing waits for them. */
 #define QUIET_NS (UINT64_C(4) * SKUA_NS_PER_MS)
+/* The longest of all: a deque that is attached meanwhile does not wake a monitor that is awake. */
 #define QUIET_WATCHED_NS (UINT64_C(20) * SKUA_NS_PER_MS)
 
 void skua_monitor_init(struct skua_monitor *monitor)
@@ -45,6 +46,17 @@ static bool has_waiting(struct skua_worker *worker)
 }
 
 /*
+ * Whether @worker, which has made no switch since the last visit, needs somebody to watch it: it
+ * came from its sleep by itself, and then nobody is told (J2 in idle.h is about makers of work).
+ */
+static bool is_unwatched(struct skua_worker *worker)
+{
+    /* relaxed: a guess. A retired one has no bit when it sleeps. */
+    return !atomic_load_explicit(&worker->thread.runtime->idle.watcher, memory_order_relaxed) &&
+           !skua_idle_is_asleep(worker) && !skua_worker_is_retired(worker) && has_waiting(worker);
+}
+
+/*
  * Looks at every worker for fork/join's sake. How soon to do so again; 0: none has a deque. While
  * any worker sleeps there is a watcher, too, who comes to the rescue.
  */
@@ -60,6 +72,8 @@ static uint64_t visit_deques(skua_runtime *runtime)
         uint64_t switches = atomic_load_explicit(&worker->counters.switches, memory_order_relaxed);
         bool stuck = switches == runtime->monitor.seen[i];
         runtime->monitor.seen[i] = switches;
+        if (watched && stuck && is_unwatched(worker))
+            skua_idle_notify(runtime, NULL);
         if (deque == NULL)
             continue;
         if (again_ns == 0)
@@ -82,8 +96,8 @@ static uint64_t visit(skua_runtime *runtime)
     uint64_t deques_ns = visit_deques(runtime);
     uint64_t blocked_ns = runtime->block_ns != 0 ? skua_blocked_visit(runtime, now_ns) : 0;
     if (deques_ns == 0 || blocked_ns == 0)
-        return skua_max(deques_ns, blocked_ns);
-    return skua_min(deques_ns, blocked_ns);
+        return skua_min(skua_max(deques_ns, blocked_ns), QUIET_WATCHED_NS);
+    return skua_min(skua_min(deques_ns, blocked_ns), QUIET_WATCHED_NS);
 }
 
 static void sleep_until_wanted(struct skua_monitor *monitor, skua_runtime *runtime)
@@ -107,7 +121,7 @@ static void *monitor_main(void *arg)
         (void)skua_futex_wait(&monitor->stop, 0, skua_clock_now() + next_ns);
         uint64_t again_ns = visit(runtime);
         uint64_t now_ns = skua_clock_now();
-        next_ns = again_ns != 0 ? again_ns : skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS);
+        next_ns = again_ns != 0 ? again_ns : QUIET_NS;
         if (again_ns != 0) {
             busy_ns = now_ns;
         } else if (now_ns - busy_ns > IDLE_NS) {

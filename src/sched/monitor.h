@@ -7,6 +7,9 @@
  *        often while nothing does. Where a worker has made no switch since the last time and
  *        something waits, it asks for service: it sets worker.service and disturbs the deque. So
  *        the next join comes to its slow path, which polls the engine and yields.
+ *        Where a worker has come from its sleep by itself and computes, nobody need be watching it:
+ *        then one that sleeps is woken, to be the watcher (idle.h). Without the monitor (block_us
+ *        -1) that worker's I/O and timers wait until it is done.
  *        It also finds workers in blocking system calls (blocked.h), four times in block_ns while
  *        any worker is awake.
  *

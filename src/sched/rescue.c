@@ -73,6 +73,9 @@ static uint64_t nothing_before(struct skua_worker *victim, struct skua_deque *de
 {
     if (skua_gauge_get(&victim->engine->in_flight) != 0)
         return now_ns;
+    /* Nobody need have been told (J2), and a thief takes it at its second look. relaxed: QUIET */
+    if (atomic_load_explicit(&victim->next, memory_order_relaxed) != NULL)
+        return now_ns;
     if (deque != NULL && !skua_deque_is_hungry(deque))
         return now_ns; /* its next fork is not sure to wake somebody */
     skua_spin_lock(&victim->timer_lock);

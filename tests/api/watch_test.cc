@@ -17,7 +17,8 @@ namespace
 {
 
 constexpr size_t kTrials = 15;
-constexpr uint64_t kQuiet = 45 * SKUA_NS_PER_MS;  /* of computing; then it dozes, 10 ms at a time */
+constexpr uint64_t kQuiet = 45 * SKUA_NS_PER_MS; /* of computing; then it dozes, 10 ms at a time */
+constexpr int kAsleepMs = 250; /* then the others and the monitor sleep for ever */
 constexpr uint64_t kLong = 200 * SKUA_NS_PER_MS;  /* it must notice within this time */
 constexpr uint64_t kLate = 2500 * SKUA_NS_PER_US; /* typical; half a doze is 5 ms */
 
@@ -137,6 +138,39 @@ TEST_F(Watch, AReceiveOfOneThatComputesEnds)
     });
     close(fds[0]);
     close(fds[1]);
+}
+
+/* All sleep, and a completion has one go on, of which nobody is told: there is no watcher then. */
+TEST_F(Watch, AReceiveOfOneThatHasWokenAloneEnds)
+{
+    int fds[2], wake_fds[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wake_fds), 0);
+    expectInTime([&] {
+        auto receiver = [&]() -> intptr_t {
+            char byte;
+            EXPECT_EQ(skua_recv(fds[0], &byte, 1, 0), 1);
+            noticed_ns_ = skua_now();
+            return 0;
+        };
+        skua_future *future = spawnBody(receiver);
+        skua_yield();
+        std::thread waker([&] {
+            poll(nullptr, 0, kAsleepMs);
+            EXPECT_EQ(write(wake_fds[1], "x", 1), 1);
+        });
+        char byte;
+        EXPECT_EQ(skua_recv(wake_fds[0], &byte, 1, 0), 1);
+        spinFor(kQuiet);
+        uint64_t due_ns = skua_now();
+        EXPECT_EQ(write(fds[1], "x", 1), 1);
+        computeUntilNoticed();
+        waker.join();
+        EXPECT_EQ(skua_await(future), 0);
+        return due_ns;
+    });
+    for (int fd : {fds[0], fds[1], wake_fds[0], wake_fds[1]})
+        close(fd);
 }
 
 } // namespace
