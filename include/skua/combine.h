@@ -80,7 +80,8 @@ typedef struct skua_as_completed skua_as_completed;
  *   or the iterator is closed. @futures must stay in place as long.
  * Returns: 0, for @count 0 too; -EINVAL (@iterator, @futures or one of them NULL); -EDEADLK if the
  *   calling task is among them; -ENOMEM; -ECHILD in a forked child. On error *@iterator is
- * untouched. Source: asyncio.as_completed.
+ *   untouched.
+ * Source: asyncio.as_completed.
  */
 SKUA_API int skua_as_completed_open(skua_as_completed **iterator, skua_future *const *futures,
                                     size_t count);
@@ -135,7 +136,8 @@ SKUA_API ssize_t skua_race(skua_future *const *futures, size_t count, intptr_t *
  *   cancel, whoever's that was, if it is not -ECANCELED; else -ETIMEDOUT, or -ECANCELED if the
  *   caller is cancelled; -EINVAL if @future is NULL; -EDEADLK if a task awaits itself; -ENOMEM if
  *   the timer could not be stored (it was cancelled and awaited); -ECHILD in a forked child. On
- * error *@result is untouched. Source: asyncio.wait_for.
+ *   error *@result is untouched.
+ * Source: asyncio.wait_for.
  */
 SKUA_API int skua_wait_for(skua_future *future, uint64_t timeout_ns, intptr_t *result);
 

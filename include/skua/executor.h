@@ -26,9 +26,8 @@ typedef struct skua_executor_options {
     unsigned queue_max;   /* jobs waiting for a thread; default 65536 */
     int nice;             /* added to the threads' nice value, 0..19; default 0 */
     uint64_t idle_timeout_ns; /* an idle thread above threads_min ends after this; default 10 s */
-    int cancel_signal;    /* sent to a thread whose running job is cancelled; default 0: none. See
- * below
-     */
+    int cancel_signal;    /* sent to a thread whose running job is cancelled; see below; default 0:
+                             none */
     int reserved_int;     /* zero */
     uint64_t reserved[3]; /* zero */
 } skua_executor_options;

@@ -1,5 +1,6 @@
 /*
- * skua/skua.h - Skua, a multithreaded work-stealing task executor for Linux. Includes everything.
+ * skua/skua.h - Skua, a multithreaded work-stealing task executor for Linux. Includes everything
+ * but skua/tls.h, which is of a library of its own.
  *
  * What a program must know:
  *

@@ -419,6 +419,8 @@ TEST_F(Then, FollowersMadeWhileTheSourceEnds)
             if (promise != nullptr) {
                 EXPECT_EQ(skua_promise_set(promise, 1), 0);
                 skua_promise_unref(promise);
+            } else {
+                std::this_thread::yield(); /* others may have to run on this CPU first */
             }
         }
     });
