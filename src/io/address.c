@@ -208,7 +208,8 @@ static int format_un(const skua_address *address, char *text)
         path++;
         size--;
     }
-    size_t length = strnlen(path, skua_min(size, UNIX_NAME_MAX + 1));
+    size_t room = UNIX_NAME_MAX + 1 - is_abstract; /* the zero before its name is in it */
+    size_t length = strnlen(path, skua_min(size, room));
     if (is_abstract ? length != size || length == 0
                     : length > UNIX_NAME_MAX || (length > 0 && path[0] == '@'))
         return -EINVAL;

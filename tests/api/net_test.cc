@@ -232,6 +232,10 @@ TEST(Address, IsNotWrittenIfNoTextStandsForIt)
     address.un.sun_path[107] = 'p';
     address.size = sizeof(sockaddr_un);
     EXPECT_EQ(format(address), -EINVAL);
+    /* An abstract name that is longer than any that can be read. */
+    address = addressOf("unix:@" + std::string(107, 'n'));
+    reinterpret_cast<char *>(&address.storage)[address.size++] = 'n';
+    EXPECT_EQ(format(address), -EINVAL);
     for (const char *each : {"1.2.3.4:5", "[::1]:5"}) {
         address = addressOf(each);
         address.size--;

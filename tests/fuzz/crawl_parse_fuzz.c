@@ -7,32 +7,14 @@
  *   - a percent-normalised text is printable ASCII, no more than three times as long, and does not
  *     change when it is normalised again;
  *   - patterns match what a plain definition of them says they match.
- *
- * Run without arguments it mutates its own seeds, the same way every time. Arguments are files with
- * inputs. Built with -fsanitize=fuzzer and -DSKUA_LIBFUZZER it is a target of libFuzzer.
  */
 #include "../../tools/skua-crawl/crawl_html.h"
 #include "../../tools/skua-crawl/crawl_robots.h"
 #include "../../tools/skua-crawl/crawl_text.h"
+#include "fuzz_kit.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define INPUT_BYTES 4096u
-#define ROUNDS 20000u
 #define PATTERN_BYTES 24u /* of those that the plain definition is asked about */
 #define PATH_BYTES 40u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "crawl_parse_fuzz: %s\n", what);
-    abort();
-}
 
 /* ---- HTML ------------------------------------------------------------------------------------ */
 
@@ -44,9 +26,9 @@ struct found {
 
 static void add(struct found *found, const char *reference, size_t size)
 {
-    check(size > 0 && size <= CRAWL_REFERENCE_MAX, "a reference of the wrong size");
-    check(reference[size] == 0 && strlen(reference) == size, "a reference without its end");
-    check(strpbrk(reference, "#\t\r\n") == NULL, "a reference with what should be gone");
+    fuzz_check(size > 0 && size <= CRAWL_REFERENCE_MAX, "a reference of the wrong size");
+    fuzz_check(reference[size] == 0 && strlen(reference) == size, "a reference without its end");
+    fuzz_check(strpbrk(reference, "#\t\r\n") == NULL, "a reference with what should be gone");
     for (size_t i = 0; i <= size; i++)
         found->hash = (found->hash ^ (unsigned char)reference[i]) * UINT64_C(1099511628211);
 }
@@ -54,7 +36,7 @@ static void add(struct found *found, const char *reference, size_t size)
 static void on_base(void *arg, const char *reference, size_t size)
 {
     struct found *found = arg;
-    check(found->bases == 0 && found->links == 0, "a base too late");
+    fuzz_check(found->bases == 0 && found->links == 0, "a base too late");
     found->bases++;
     add(found, reference, size);
 }
@@ -71,20 +53,21 @@ static struct found look_through(const char *html, size_t size)
     struct found found = {0};
     const struct crawl_html_calls calls = {on_base, on_link, &found};
     size_t count = skua_crawl_html_links(html, size, &calls);
-    check(count == found.links, "another number of links");
+    fuzz_check(count == found.links, "another number of links");
     return found;
 }
 
 static void check_html(const char *data, size_t size)
 {
-    static char moved[INPUT_BYTES * 2 + 2];
+    static char moved[FUZZ_INPUT_BYTES * 2 + 2];
     struct found plain = look_through(data, size);
-    if (size > INPUT_BYTES * 2)
+    if (size > FUZZ_INPUT_BYTES * 2)
         return;
     memcpy(moved, "x ", 2);
     memcpy(moved + 2, data, size);
     struct found same = look_through(moved, size + 2);
-    check(same.hash == plain.hash && same.links == plain.links, "text before changes the links");
+    fuzz_check(same.hash == plain.hash && same.links == plain.links,
+               "text before changes the links");
 }
 
 /* ---- percent-encoding ------------------------------------------------------------------------ */
@@ -93,13 +76,13 @@ static void check_percent(const char *data, size_t size)
 {
     char *once = malloc(3 * size + 1);
     char *twice = malloc(9 * size + 1);
-    check(once != NULL && twice != NULL, "no memory");
+    fuzz_check(once != NULL && twice != NULL, "no memory");
     size_t used = skua_crawl_percent_normalize(once, data, size);
-    check(used <= 3 * size, "too long");
+    fuzz_check(used <= 3 * size, "too long");
     for (size_t i = 0; i < used; i++)
-        check(once[i] > ' ' && once[i] < 0x7f, "not printable");
-    check(skua_crawl_percent_normalize(twice, once, used) == used, "another length");
-    check(used == 0 || memcmp(once, twice, used) == 0, "not the one spelling");
+        fuzz_check(once[i] > ' ' && once[i] < 0x7f, "not printable");
+    fuzz_check(skua_crawl_percent_normalize(twice, once, used) == used, "another length");
+    fuzz_check(used == 0 || memcmp(once, twice, used) == 0, "not the one spelling");
     free(once);
     free(twice);
 }
@@ -143,29 +126,30 @@ static void check_pattern(const char *data, size_t size)
     }
     size_t used = (size_t)snprintf(text, sizeof(text), "User-agent: *\nDisallow: /");
     memcpy(text + used, data, pattern_size);
-    check(skua_crawl_robots_parse(&robots, text, used + pattern_size, "a") == 0, "no memory");
+    fuzz_check(skua_crawl_robots_parse(&robots, text, used + pattern_size, "a") == 0, "no memory");
     pattern[0] = '/';
     pattern[1 + skua_crawl_percent_normalize(pattern + 1, data, pattern_size)] = 0;
     used = 1 + skua_crawl_percent_normalize(path + 1, data + size - path_size, path_size);
     path[used] = 0;
-    check(skua_crawl_robots_allow(&robots, path, used) != matches(pattern, path),
-          "a pattern matches something else");
+    fuzz_check(skua_crawl_robots_allow(&robots, path, used) != matches(pattern, path),
+               "a pattern matches something else");
     skua_crawl_robots_fini(&robots);
 }
 
 static void check_robots(const char *data, size_t size)
 {
     struct crawl_robots robots;
-    check(skua_crawl_robots_parse(&robots, data, size, "skua-crawl") == 0, "no memory");
-    check(robots.delay_ms <= 1000000000u, "a delay without end");
+    fuzz_check(skua_crawl_robots_parse(&robots, data, size, "skua-crawl") == 0, "no memory");
+    fuzz_check(robots.delay_ms <= 1000000000u, "a delay without end");
     size_t bytes = 0;
     for (size_t i = 0; i < robots.rule_count; i++) {
-        check(robots.rules[i].begin == bytes && robots.rules[i].size > 0, "a rule out of place");
+        fuzz_check(robots.rules[i].begin == bytes && robots.rules[i].size > 0,
+                   "a rule out of place");
         bytes += robots.rules[i].size;
     }
-    check(bytes == robots.pattern_bytes, "patterns of nobody");
+    fuzz_check(bytes == robots.pattern_bytes, "patterns of nobody");
     (void)skua_crawl_robots_allow(&robots, "/a/b?c=d", 8);
-    check(skua_crawl_robots_allow(&robots, "/robots.txt", 11), "robots.txt is always allowed");
+    fuzz_check(skua_crawl_robots_allow(&robots, "/robots.txt", 11), "robots.txt is always allowed");
     skua_crawl_robots_fini(&robots);
 }
 
@@ -175,15 +159,16 @@ static void check_json(const char *data, size_t size)
 {
     struct crawl_text text = {0};
     char *string = malloc(size + 1);
-    check(string != NULL, "no memory");
+    fuzz_check(string != NULL, "no memory");
     if (size > 0)
         memcpy(string, data, size);
     string[size] = 0;
     skua_crawl_text_json(&text, string);
-    check(!text.failed && text.size >= 2 && text.data[text.size - 1] == '"', "half a string");
-    check(skua_crawl_is_utf8(text.data), "not UTF-8");
+    fuzz_check(!text.failed && text.size >= 2 && text.data[text.size - 1] == '"', "half a string");
+    fuzz_check(skua_crawl_is_utf8(text.data), "not UTF-8");
     for (size_t i = 0; i < text.size; i++)
-        check((unsigned char)text.data[i] >= ' ' && text.data[i] != 0x7f, "a control character");
+        fuzz_check((unsigned char)text.data[i] >= ' ' && text.data[i] != 0x7f,
+                   "a control character");
     skua_crawl_text_fini(&text);
     free(string);
 }
@@ -192,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* Not in the caller's memory and no larger than it is, so that a byte too far is seen. */
     char *copy = calloc(1, size > 0 ? size : 1);
-    check(copy != NULL, "no memory");
+    fuzz_check(copy != NULL, "no memory");
     if (size > 0)
         memcpy(copy, data, size);
     check_html(copy, size);
@@ -204,103 +189,40 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* ---- without libFuzzer ----------------------------------------------------------------------- */
-
-#ifndef SKUA_LIBFUZZER
+/* ---- seeds ----------------------------------------------------------------------------------- */
 
 #define PAGES 5u /* the first seeds are pages with one link each */
 
-static const char *const seeds[] = {
-    "<a href=b>",
-    "<!-- <a href=no> --><base href='/x/'><A class=c HREF = \"b&amp;c&#x41;&#66;#d\" >",
-    "<script>if (a<b) '<a href=no>'</script></p><area alt=\"<a href=no>\" href=b>",
-    "<meta name=robots content=index><frame src='a'><a rel=nofollow href=no>",
-    "<title><a href=no></title><!DOCTYPE x><?x?><link rel=next href=\n\"b\"><a href=\"no",
-    "<meta name=robots content='noindex,nofollow'><a href=no>",
-    "User-agent: *\nDisallow: /a*b$\nAllow: /a%2fb\n\nUser-agent: Skua-Crawl\nCrawl-delay: 1.5\n",
-    "\xef\xbb\xbfuser-agent: skua # x\r\nuser-agent: b\rdisallow: /*?\nDisallow:\nSitemap: x\n",
-    "**a*b**$/x%41%zz%2e%\xc3\xa4 $*",
+static const struct fuzz_seed seeds[] = {
+    FUZZ_SEED("<a href=b>"),
+    FUZZ_SEED("<!-- <a href=no> --><base href='/x/'><A class=c HREF = \"b&amp;c&#x41;&#66;#d\" >"),
+    FUZZ_SEED("<script>if (a<b) '<a href=no>'</script></p><area alt=\"<a href=no>\" href=b>"),
+    FUZZ_SEED("<meta name=robots content=index><frame src='a'><a rel=nofollow href=no>"),
+    FUZZ_SEED(
+        "<title><a href=no></title><!DOCTYPE x><?x?><link rel=next href=\n\"b\"><a href=\"no"),
+    FUZZ_SEED("<meta name=robots content='noindex,nofollow'><a href=no>"),
+    FUZZ_SEED("User-agent: *\nDisallow: /a*b$\nAllow: /a%2fb\n\nUser-agent: "
+              "Skua-Crawl\nCrawl-delay: 1.5\n"),
+    FUZZ_SEED("\xef\xbb\xbfuser-agent: skua # x\r\nuser-agent: b\rdisallow: "
+              "/*?\nDisallow:\nSitemap: x\n"),
+    FUZZ_SEED("**a*b**$/x%41%zz%2e%\xc3\xa4 $*"),
 };
 
-static uint64_t next_random(void)
-{
-    static uint64_t state = 0x9e3779b97f4a7c15u;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
-/* One change: a byte overwritten, removed, doubled, or a piece of another seed put in. */
-static size_t mutate(uint8_t *data, size_t size)
-{
-    static const char special[] = "<>\"'=/!-? \n\r\t&#;%*$:\0aA/";
-    size_t at = size > 0 ? next_random() % size : 0;
-    const char *other = seeds[next_random() % (sizeof(seeds) / sizeof(seeds[0]))];
-    size_t piece = next_random() % (strlen(other) + 1);
-    switch (next_random() % 5) {
-    case 0:
-        data[at] = (uint8_t)next_random();
-        return size > 0 ? size : 1;
-    case 1:
-        data[at] = (uint8_t)special[next_random() % (sizeof(special) - 1)];
-        return size > 0 ? size : 1;
-    case 2:
-        if (size == 0)
-            return 0;
-        memmove(data + at, data + at + 1, size - at - 1);
-        return size - 1;
-    case 3:
-        if (size == 0 || size == INPUT_BYTES)
-            return size;
-        memmove(data + at + 1, data + at, size - at);
-        return size + 1;
-    default:
-        if (size + piece > INPUT_BYTES)
-            return size;
-        memmove(data + at + piece, data + at, size - at);
-        memcpy(data + at, other, piece);
-        return size + piece;
-    }
-}
-
-static int run_file(const char *name)
-{
-    static uint8_t data[INPUT_BYTES];
-    FILE *file = fopen(name, "rb");
-    if (file == NULL) {
-        perror(name);
-        return 1;
-    }
-    size_t size = fread(data, 1, sizeof(data), file);
-    fclose(file);
-    return LLVMFuzzerTestOneInput(data, size);
-}
-
-/* What finds nothing would pass all the other checks. */
 static void check_seeds(void)
 {
     for (size_t i = 0; i < PAGES; i++)
-        check(look_through(seeds[i], strlen(seeds[i])).links == 1, "a page without its link");
+        fuzz_check(look_through(seeds[i].data, seeds[i].size).links == 1,
+                   "a page without its link");
 }
 
-int main(int argc, char **argv)
-{
-    static uint8_t data[INPUT_BYTES];
-    check_seeds();
-    for (int i = 1; i < argc; i++) {
-        if (run_file(argv[i]) != 0)
-            return 1;
-    }
-    for (unsigned round = 0; argc == 1 && round < ROUNDS; round++) {
-        const char *seed = seeds[round % (sizeof(seeds) / sizeof(seeds[0]))];
-        size_t size = strlen(seed);
-        memcpy(data, seed, size);
-        for (uint64_t n = round < 9 ? 0 : next_random() % 8; n > 0; n--)
-            size = mutate(data, size);
-        (void)LLVMFuzzerTestOneInput(data, size);
-    }
-    return 0;
-}
+static const char special[] = "<>\"'=/!-? \n\r\t&#;%*$:\0aA/";
 
-#endif
+const struct fuzz_subject fuzz_subject = {
+    .name = "crawl_parse_fuzz",
+    .seeds = seeds,
+    .seed_count = sizeof(seeds) / sizeof(seeds[0]),
+    .special = special,
+    .special_size = sizeof(special) - 1,
+    .rounds = 20000,
+    .check_seeds = check_seeds,
+};

@@ -57,6 +57,18 @@ static bool is_host(const char *host)
     return skua_crawl_is_utf8(host);
 }
 
+/* What libcurl took for a name may be a number without its dot, and has its spelling then. */
+static int read_again(CURLU *handle)
+{
+    char *text = NULL;
+    CURLUcode code = curl_url_get(handle, CURLUPART_URL, &text, 0);
+    if (code != CURLUE_OK)
+        return error_of(code);
+    int rc = set_part(handle, CURLUPART_URL, text);
+    curl_free(text);
+    return rc;
+}
+
 /* A host that ends in a dot is the same one; libcurl leaves its letters as they are. */
 static int lower_host(CURLU *handle)
 {
@@ -67,13 +79,16 @@ static int lower_host(CURLU *handle)
     for (char *c = host; *c != 0; c++)
         *c = skua_crawl_lower(*c);
     size_t size = strlen(host);
-    int rc = is_host(host) ? 0 : -EINVAL;
-    if (size > 1 && host[size - 1] == '.')
-        host[size - 1] = 0;
+    bool had_dot = size > 1 && host[size - 1] == '.';
+    if (had_dot)
+        host[--size] = 0;
+    /* Of two dots the second would be left, and go when the URL is read again. */
+    bool is_one = size > 0 && host[size - 1] != '.' && is_host(host);
+    int rc = is_one ? 0 : -EINVAL;
     if (rc == 0)
         rc = set_part(handle, CURLUPART_HOST, host);
     curl_free(host);
-    return rc;
+    return rc == 0 && had_dot ? read_again(handle) : rc;
 }
 
 static int get(CURLU *handle, CURLUPart part, unsigned flags, char **out)
