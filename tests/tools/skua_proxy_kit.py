@@ -24,9 +24,9 @@ MIB = 1 << 20
 LINGER_RESET = struct.pack("ii", 1, 0)
 
 
-def eventually(condition, what):
+def eventually(condition, what, patience_s=DEADLINE_S):
     """Waits until condition() is true."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > end:
             raise AssertionError("in vain: " + what)
@@ -231,6 +231,15 @@ class ProxyTest(unittest.TestCase):
         proxy = Proxy(*["--backend=" + name for name in names], *args, **kwargs)
         self.addCleanup(proxy.kill)
         return proxy
+
+    def engine_proxy(self, engine, *backends, **kwargs):
+        """As proxy(), with an engine that is named; skips without io_uring."""
+        try:
+            return self.proxy(*backends, env={"SKUA_ENGINE": engine}, **kwargs)
+        except AssertionError as error:
+            if engine != "uring":
+                raise
+            return self.skipTest("no io_uring: %s" % error)
 
     def client(self, proxy, **kwargs):
         sock = proxy.connect(**kwargs)

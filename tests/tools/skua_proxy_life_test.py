@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""Tests of the program skua-proxy: the PROXY protocol, the end, the log, the command line.
+"""Tests of the program skua-proxy: the PROXY protocol, TLS, the end, the log, the command line.
 
 Usage: skua_proxy_life_test.py PATH-OF-SKUA-PROXY [unittest options]
 """
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from skua_proxy_kit import (DEADLINE_S, MIB, PROXY, ProxyTest, bind, eventually, pattern,
-                            read_all, read_exactly, was_reset)
+                            read_all, read_exactly, reset, was_reset)
 
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
@@ -193,6 +196,151 @@ class Header(ProxyTest):
             self.assertEqual(got, [want])
             self.end(proxy)
             got.clear()
+
+
+def exchange(tls, data):
+    """Sends @data and receives as much, at the same time; an SSLSocket is for one thread only."""
+    got = bytearray()
+    sent = 0
+    deadline = time.monotonic() + DEADLINE_S
+    tls.setblocking(False)
+    while len(got) < len(data) and time.monotonic() < deadline:
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if sent < len(data):
+                sent += tls.send(data[sent:sent + 65536])
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            got += tls.recv(65536)
+            continue
+        select.select([tls], [tls] if sent < len(data) else [], [], 1)
+    tls.settimeout(DEADLINE_S)
+    return bytes(got)
+
+
+class Tls(ProxyTest):
+    """Clients that speak TLS, to backends that do not."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("openssl"):
+            raise unittest.SkipTest("no openssl")
+        cls.folder = tempfile.TemporaryDirectory(prefix="skua-proxy-")
+        cls.cert = os.path.join(cls.folder.name, "cert.pem")
+        cls.key = os.path.join(cls.folder.name, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", cls.key, "-out", cls.cert,
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                       check=True, capture_output=True, timeout=DEADLINE_S)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def tls_proxy(self, *backends, args=()):
+        try:
+            return self.proxy(*backends, args=["--tls-cert=" + self.cert, "--tls-key=" + self.key,
+                                               *args])
+        except AssertionError as error:
+            if "without TLS" in str(error):
+                self.skipTest("built without TLS")
+            raise
+
+    def context(self):
+        return ssl.create_default_context(cafile=self.cert)
+
+    def wrapped(self, proxy):
+        tls = self.context().wrap_socket(self.client(proxy), server_hostname="127.0.0.1",
+                                         suppress_ragged_eofs=False)
+        self.addCleanup(tls.close)
+        return tls
+
+    def test_bytes_go_both_ways_and_each_side_may_end_first(self):
+        size = 4 * MIB
+        proxy = self.tls_proxy(self.backend())
+        tls = self.wrapped(proxy)
+        self.assertTrue(exchange(tls, pattern(size, 1)) == pattern(size, 1))
+        tls.unwrap().close()  # close_notify of both
+        once = self.tls_proxy(self.backend(lambda sock: sock.sendall(b"that is all")))
+        tls = self.wrapped(once)
+        self.assertEqual(read_all(tls), b"that is all")
+        tls.close()
+        self.end(proxy)
+        self.end(once)
+
+    def test_a_backend_that_breaks_off_is_no_end_to_the_client(self):
+        def cut(sock):
+            sock.sendall(b"part")
+            read_exactly(sock, 1)
+            reset(sock)
+
+        proxy = self.tls_proxy(self.backend(cut))
+        tls = self.wrapped(proxy)
+        self.assertEqual(read_exactly(tls, 4), b"part")
+        tls.sendall(b"x")
+        with self.assertRaises((ssl.SSLError, ConnectionResetError)):
+            read_all(tls)
+        self.end(proxy)
+
+    def test_who_speaks_no_tls_reaches_no_backend(self):
+        backend = self.backend()
+        proxy = self.tls_proxy(backend)
+        with proxy.connect() as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                self.assertNotIn(b"GET", read_all(sock))
+        self.assertEqual(backend.count, 0)
+        self.end(proxy)
+
+    def test_a_handshake_that_fails_is_counted_and_logged_as_one(self):
+        backend = self.backend()
+        log = os.path.join(self.folder.name, "log")
+        proxy = self.tls_proxy(backend, args=["--access-log=" + log, "--header-timeout=0.3"])
+
+        def wrong(sock):
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+
+        def cut_short(sock):
+            sock.sendall(b"\x16\x03\x01")
+            sock.shutdown(socket.SHUT_WR)
+
+        for way in (wrong, cut_short, reset, lambda sock: None):  # the last one says nothing
+            sock = self.client(proxy)
+            way(sock)
+            if sock.fileno() >= 0:
+                was_reset(sock)
+            sock.close()
+        self.end(proxy)
+        self.assertEqual(backend.count, 0)
+        self.assertRegex(proxy.errors(), "ended: 0 done, 0 by the client, .*"
+                         "0 with a bad header, 4 with a bad handshake, ")
+        with open(log) as file:
+            ends = [line.split()[-1] for line in file]
+        self.assertEqual(ends, ["bad-handshake"] * 4)
+
+    def test_tls_begins_behind_a_proxy_header(self):
+        proxy = self.tls_proxy(self.backend(), args=["--accept-proxy"])
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+        sock = self.client(proxy)
+        first = b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n"
+
+        def drive(step):
+            nonlocal first
+            while True:
+                try:
+                    result = step()
+                except ssl.SSLWantReadError:
+                    result = None
+                sock.sendall(first + outgoing.read())  # the header with the ClientHello
+                first = b""
+                if result is not None:
+                    return result
+                incoming.write(sock.recv(65536))
+
+        drive(lambda: tls.do_handshake() or True)
+        drive(lambda: tls.write(b"hello"))
+        self.assertEqual(drive(lambda: tls.read(5)), b"hello")
+        sock.close()
+        self.end(proxy)
 
 
 class End(ProxyTest):

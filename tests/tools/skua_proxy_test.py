@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import socket
-import ssl
 import stat
 import subprocess
 import tempfile
@@ -27,6 +26,14 @@ from skua_proxy_kit import (DEADLINE_S, MIB, ProxyTest, bind, echo, eventually, 
 
 
 SPARE_PIPES = 16  # PROXY_PIPES_SPARE_MAX
+
+
+ENGINES = ("uring", "epoll")
+TCP_FIN_WAIT2 = 5  # of tcp_states.h
+
+
+def tcp_state(sock):
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
 class Carry(ProxyTest):
@@ -52,15 +59,10 @@ class Carry(ProxyTest):
             sums.append(hashlib.sha256(read_all(sock)).digest())
             sender.join(DEADLINE_S)
 
-        for engine in ("uring", "epoll"):
+        for engine in ENGINES:
             with self.subTest(engine=engine):
                 backend = self.backend(both)
-                try:
-                    proxy = self.proxy(backend, env={"SKUA_ENGINE": engine})
-                except AssertionError as error:
-                    if engine != "uring":
-                        raise
-                    self.skipTest("no io_uring: %s" % error)
+                proxy = self.engine_proxy(engine, backend)
                 for _ in range(2):
                     self.transfer(proxy, size)
                 self.end(proxy)
@@ -342,6 +344,95 @@ class Break(ProxyTest):
         self.end(proxy)
         self.assertIn("1 by the client", proxy.errors())
 
+    def send_until_blocked(self, sock):
+        """Returns how many bytes the connection has taken; it takes no more for a while."""
+        sent = 0
+        sock.settimeout(0.3)
+        with contextlib.suppress(socket.timeout):
+            while True:
+                sent += sock.send(b"x" * 65536)
+        sock.settimeout(DEADLINE_S)
+        return sent
+
+    def test_a_client_that_is_reset_while_the_backend_takes_nothing_ends_both(self):
+        over = threading.Event()
+        backend = self.backend(lambda _: over.wait(DEADLINE_S))
+        self.addCleanup(over.set)  # before the backend's end
+        for engine in ENGINES:
+            with self.subTest(engine=engine):
+                proxy = self.engine_proxy(engine, backend)
+                sock = self.client(proxy)
+                self.send_until_blocked(sock)
+                reset(sock)
+                self.end(proxy)
+                self.assertIn("ended: 0 done, 1 by the client, 0 by the backend", proxy.errors())
+
+    def test_a_client_that_is_reset_in_both_directions_is_no_end_to_the_backend(self):
+        over = threading.Event()
+
+        def send_until_it_fails(sock):
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    sock.sendall(b"y" * 65536)
+            over.wait(DEADLINE_S)
+
+        for engine in ENGINES:
+            with self.subTest(engine=engine):
+                over.clear()
+                backend = self.backend(send_until_it_fails)
+                self.addCleanup(over.set)  # before the backend's end
+                proxy = self.engine_proxy(engine, backend)
+                sock = self.client(proxy)
+                self.send_until_blocked(sock)
+                reset(sock)  # its error is told once, and both directions wait for it
+                self.end(proxy)
+                over.set()
+                backend.close()
+                self.assertIn("1 by the client", proxy.errors())
+                self.assertEqual(backend.errors, [])
+
+    def test_a_client_that_has_only_shut_down_is_waited_for_while_the_backend_takes_nothing(self):
+        go = threading.Event()
+
+        def wait_and_count(sock):
+            if backend.count > 1:
+                go.wait(DEADLINE_S)
+                sock.sendall(b"%d" % len(read_all(sock)))
+            else:
+                go.wait(DEADLINE_S)
+
+        for engine in ENGINES:
+            with self.subTest(engine=engine):
+                go.clear()
+                backend = self.backend(wait_and_count)
+                self.addCleanup(go.set)  # before the backend's end
+                proxy = self.engine_proxy(engine, backend)
+                size = 0
+                for is_first in (True, False):
+                    sock = socket.socket()
+                    self.addCleanup(sock.close)
+                    # It keeps little, so that the end can come up to the proxy.
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+                    sock.settimeout(DEADLINE_S)
+                    sock.connect(("127.0.0.1", proxy.ports[0]))
+                    if is_first:
+                        size = self.send_until_blocked(sock) - 65536
+                        reset(sock)
+                        eventually(lambda: proxy.sockets() == 1, "it is gone")
+                sender = threading.Thread(target=lambda: (sock.sendall(b"x" * size),
+                                                          sock.shutdown(socket.SHUT_WR)))
+                sender.start()
+                # Where there is less room this time the end comes later, which is as good an end.
+                with contextlib.suppress(AssertionError):
+                    eventually(lambda: tcp_state(sock) == TCP_FIN_WAIT2, "the end is there", 2)
+                self.assertIn("1 open", proxy.counters().split("\n")[0])
+                go.set()
+                self.assertEqual(read_all(sock), b"%d" % size)
+                sender.join(DEADLINE_S)
+                sock.close()
+                self.end(proxy)
+                self.assertIn("ended: 1 done, 1 by the client", proxy.errors())
+
     def test_a_client_that_is_closed_while_the_backend_sends_ends_both(self):
         def send_for_ever(sock):
             with contextlib.suppress(OSError):
@@ -392,6 +483,37 @@ class Break(ProxyTest):
         self.end(proxy)
         self.assertIn("1 done", proxy.errors())
         self.assertIn("1 idle", proxy.errors())
+
+    def test_an_idle_connection_with_bytes_on_their_way_is_reset(self):
+        def send_until_it_fails(sock):
+            with contextlib.suppress(OSError):
+                while True:
+                    sock.sendall(b"x" * 65536)
+
+        proxy = self.proxy(self.backend(send_until_it_fails), args=["--idle-timeout=0.4"])
+        sock = self.client(proxy)
+        eventually(lambda: "1 idle" in proxy.counters(), "it is idle")
+        self.assertTrue(was_reset(sock))
+        sock.close()
+        self.end(proxy)
+        self.assertIn("1 idle", proxy.errors())
+
+    def test_the_patience_with_a_half_closed_connection_begins_when_it_is_half_closed(self):
+        def answer_late(sock):
+            read_all(sock)
+            time.sleep(0.2)
+            sock.sendall(b"late")
+
+        proxy = self.proxy(self.backend(answer_late),
+                           args=["--half-close-timeout=2", "--idle-timeout=100"])
+        sock = self.client(proxy)
+        sock.sendall(b"x")
+        time.sleep(2.5)
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_all(sock), b"late")
+        sock.close()
+        self.end(proxy)
+        self.assertIn("1 done", proxy.errors())
 
     def test_a_half_closed_connection_may_have_less_patience(self):
         over = threading.Event()
@@ -648,110 +770,6 @@ def differences(folder, other):
     """The paths at which the two trees differ."""
     this, that = tree_of(folder), tree_of(other)
     return sorted(path for path in this.keys() | that.keys() if this.get(path) != that.get(path))
-
-
-class Tls(ProxyTest):
-    """Clients that speak TLS, to backends that do not."""
-
-    @classmethod
-    def setUpClass(cls):
-        if not shutil.which("openssl"):
-            raise unittest.SkipTest("no openssl")
-        cls.folder = tempfile.TemporaryDirectory(prefix="skua-proxy-")
-        cls.cert = os.path.join(cls.folder.name, "cert.pem")
-        cls.key = os.path.join(cls.folder.name, "key.pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", cls.key, "-out", cls.cert,
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-                       check=True, capture_output=True, timeout=DEADLINE_S)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def tls_proxy(self, *backends, args=()):
-        try:
-            return self.proxy(*backends, args=["--tls-cert=" + self.cert, "--tls-key=" + self.key,
-                                               *args])
-        except AssertionError as error:
-            if "without TLS" in str(error):
-                self.skipTest("built without TLS")
-            raise
-
-    def context(self):
-        return ssl.create_default_context(cafile=self.cert)
-
-    def wrapped(self, proxy):
-        tls = self.context().wrap_socket(self.client(proxy), server_hostname="127.0.0.1",
-                                         suppress_ragged_eofs=False)
-        self.addCleanup(tls.close)
-        return tls
-
-    def test_bytes_go_both_ways_and_each_side_may_end_first(self):
-        size = 4 * MIB
-        proxy = self.tls_proxy(self.backend())
-        tls = self.wrapped(proxy)
-        sender = threading.Thread(target=lambda: tls.sendall(pattern(size, 1)))
-        sender.start()
-        self.assertTrue(read_exactly(tls, size) == pattern(size, 1))
-        sender.join(DEADLINE_S)
-        tls.unwrap().close()  # close_notify of both
-        once = self.tls_proxy(self.backend(lambda sock: sock.sendall(b"that is all")))
-        tls = self.wrapped(once)
-        self.assertEqual(read_all(tls), b"that is all")
-        tls.close()
-        self.end(proxy)
-        self.end(once)
-
-    def test_a_backend_that_breaks_off_is_no_end_to_the_client(self):
-        def cut(sock):
-            sock.sendall(b"part")
-            read_exactly(sock, 1)
-            reset(sock)
-
-        proxy = self.tls_proxy(self.backend(cut))
-        tls = self.wrapped(proxy)
-        self.assertEqual(read_exactly(tls, 4), b"part")
-        tls.sendall(b"x")
-        with self.assertRaises((ssl.SSLError, ConnectionResetError)):
-            read_all(tls)
-        self.end(proxy)
-
-    def test_who_speaks_no_tls_reaches_no_backend(self):
-        backend = self.backend()
-        proxy = self.tls_proxy(backend)
-        with proxy.connect() as sock:
-            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            with contextlib.suppress(ConnectionResetError):
-                self.assertNotIn(b"GET", read_all(sock))
-        self.assertEqual(backend.count, 0)
-        self.end(proxy)
-
-    def test_tls_begins_behind_a_proxy_header(self):
-        proxy = self.tls_proxy(self.backend(), args=["--accept-proxy"])
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = self.context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-        sock = self.client(proxy)
-        first = b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n"
-
-        def drive(step):
-            nonlocal first
-            while True:
-                try:
-                    result = step()
-                except ssl.SSLWantReadError:
-                    result = None
-                sock.sendall(first + outgoing.read())  # the header with the ClientHello
-                first = b""
-                if result is not None:
-                    return result
-                incoming.write(sock.recv(65536))
-
-        drive(lambda: tls.do_handshake() or True)
-        drive(lambda: tls.write(b"hello"))
-        self.assertEqual(drive(lambda: tls.read(5)), b"hello")
-        sock.close()
-        self.end(proxy)
 
 
 if __name__ == "__main__":

@@ -60,11 +60,12 @@ struct proxy_options {
 /* How a connection came to its end. */
 enum proxy_end {
     PROXY_END_DONE,       /* both directions to their ends */
-    PROXY_END_CLIENT,     /* the client's socket or its TLS failed */
+    PROXY_END_CLIENT,     /* the client's socket, or its TLS after the handshake, failed */
     PROXY_END_BACKEND,    /* the backend's socket failed */
     PROXY_END_IDLE,       /* nothing moved for the idle timeout */
     PROXY_END_NO_BACKEND, /* none could be connected to */
     PROXY_END_BAD_HEADER, /* no PROXY header, or a wrong one */
+    PROXY_END_HANDSHAKE,  /* the client's TLS handshake failed, or took too long */
     PROXY_END_SHORTAGE,   /* no memory or no descriptor */
     PROXY_END_CUT,        /* the drain's time was over */
     PROXY_END_COUNT

@@ -31,7 +31,7 @@ static int try_backend(const struct proxy_check *check)
 /* Whether it says nothing about the backend. */
 static bool is_void(int rc)
 {
-    return rc == -ECANCELED || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+    return rc == -ECANCELED || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS;
 }
 
 intptr_t skua_proxy_check(void *arg)

@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 
 static const char *const end_names[PROXY_END_COUNT] = {
-    "done", "client-reset", "backend-reset", "idle", "no-backend", "bad-header", "shortage", "cut",
+    "done",       "client-reset",  "backend-reset", "idle", "no-backend",
+    "bad-header", "bad-handshake", "shortage",      "cut",
 };
 
 /* ---- the PROXY header of the client ---------------------------------------------------------- */
@@ -59,8 +60,12 @@ static bool accept_header(struct proxy_connection *connection)
 static bool accept_tls(struct proxy_connection *connection)
 {
     int rc = skua_proxy_tls_begin(connection);
-    if (rc < 0)
-        skua_proxy_connection_note(connection, rc == -ECANCELED ? PROXY_END_CUT : PROXY_END_CLIENT);
+    if (rc == -ECANCELED || rc == -ESHUTDOWN)
+        skua_proxy_connection_note(connection, PROXY_END_CUT);
+    else if (rc == -ENOMEM || rc == -EAGAIN) /* the latter: too many shake hands */
+        skua_proxy_connection_note(connection, PROXY_END_SHORTAGE);
+    else if (rc < 0)
+        skua_proxy_connection_note(connection, PROXY_END_HANDSHAKE);
     return rc == 0;
 }
 
@@ -150,7 +155,8 @@ static void reset_at_close(int fd)
 
 static void finish_sockets(struct proxy_connection *connection, enum proxy_end end)
 {
-    bool is_broken = end == PROXY_END_CLIENT || end == PROXY_END_BACKEND || end == PROXY_END_CUT;
+    bool is_broken = end == PROXY_END_CLIENT || end == PROXY_END_BACKEND || end == PROXY_END_CUT ||
+                     atomic_load_explicit(&connection->is_short, memory_order_relaxed);
     if (is_broken)
         reset_at_close(connection->client_fd);
     if (connection->backend_fd < 0)

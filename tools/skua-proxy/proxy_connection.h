@@ -14,7 +14,10 @@
 #include "proxy_backends.h"
 #include "proxy_header.h"
 
-/* One direction. Its carrier's own. */
+#define PROXY_SOURCE_RESET 1u   /* the source was reset before it ended its direction */
+#define PROXY_SOURCE_WATCHED 2u /* the lane waits for its target, and not if the source is reset */
+
+/* One direction. Its carrier's own, but for what the source has become. */
 struct proxy_lane {
     struct proxy_connection *connection;
     int from_fd;
@@ -26,6 +29,7 @@ struct proxy_lane {
     char *buffer;
     size_t filled; /* bytes that are in the buffer before it begins */
     uint64_t carried;
+    _Atomic unsigned source; /* PROXY_SOURCE_...; anybody's, see RESET in proxy_relay.c */
 };
 
 struct proxy_connection {
@@ -40,7 +44,9 @@ struct proxy_connection {
     struct proxy_lane down;
     skua_scope scope;
     _Atomic uint64_t active_ns;    /* when bytes were last moved */
+    skua_future *watcher;          /* of the client's socket; NULL: none. The way up's own */
     _Atomic bool is_half;          /* a direction has ended */
+    _Atomic bool is_short;         /* bytes that were read have reached nobody */
     _Atomic int end;               /* the first enum proxy_end that came up; PROXY_END_DONE: none */
     struct proxy_connection *next; /* in the proxy's list; guarded by its lock, as the next */
     struct proxy_connection **link;
@@ -54,6 +60,13 @@ void skua_proxy_connection_note(struct proxy_connection *connection, enum proxy_
 
 /* Bytes were moved: the connection is not idle. */
 void skua_proxy_connection_touch(struct proxy_connection *connection);
+
+/*
+ * Around a wait for the lane's target: it is broken off if the client is reset meanwhile, or was
+ * before. Once begun it is cheap. Only the way up has such waits.
+ */
+void skua_proxy_wait_begin(struct proxy_lane *lane);
+void skua_proxy_wait_end(struct proxy_lane *lane);
 
 /*
  * Carries bytes through pipes until the end of the lane's source. Sets O_NONBLOCK on both sockets.

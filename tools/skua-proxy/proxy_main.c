@@ -238,14 +238,15 @@ static void print_totals(struct run *run)
                           " bytes up, %" PRIu64 " bytes down\n",
             stats.accepted, count(&proxy->open), count(&proxy->bytes_up),
             count(&proxy->bytes_down));
-    fprintf(stderr,
-            PROXY_PROGRAM ": ended: %" PRIu64 " done, %" PRIu64 " by the client, %" PRIu64
-                          " by the backend, %" PRIu64 " idle, %" PRIu64 " without backend, %" PRIu64
-                          " with a bad header, %" PRIu64 " for want of memory or descriptors, "
-                          "%" PRIu64 " cut, %" PRIu64 " refused\n",
-            ends[PROXY_END_DONE], ends[PROXY_END_CLIENT], ends[PROXY_END_BACKEND],
-            ends[PROXY_END_IDLE], ends[PROXY_END_NO_BACKEND], ends[PROXY_END_BAD_HEADER],
-            ends[PROXY_END_SHORTAGE], ends[PROXY_END_CUT], stats.refused);
+    fprintf(
+        stderr,
+        PROXY_PROGRAM ": ended: %" PRIu64 " done, %" PRIu64 " by the client, %" PRIu64
+                      " by the backend, %" PRIu64 " idle, %" PRIu64 " without backend, %" PRIu64
+                      " with a bad header, %" PRIu64 " with a bad handshake, %" PRIu64
+                      " for want of memory or descriptors, %" PRIu64 " cut, %" PRIu64 " refused\n",
+        ends[PROXY_END_DONE], ends[PROXY_END_CLIENT], ends[PROXY_END_BACKEND], ends[PROXY_END_IDLE],
+        ends[PROXY_END_NO_BACKEND], ends[PROXY_END_BAD_HEADER], ends[PROXY_END_HANDSHAKE],
+        ends[PROXY_END_SHORTAGE], ends[PROXY_END_CUT], stats.refused);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */

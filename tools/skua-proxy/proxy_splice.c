@@ -42,7 +42,9 @@ static ssize_t drain_pipe(struct proxy_lane *lane, int pipe_fd, size_t size)
     while (size > 0) {
         ssize_t n = splice_once(pipe_fd, lane->to_fd, size);
         if (n == -EAGAIN) {
+            skua_proxy_wait_begin(lane);
             int ready = skua_poll(lane->to_fd, POLLOUT);
+            skua_proxy_wait_end(lane);
             if (ready < 0)
                 return ready;
             continue;
