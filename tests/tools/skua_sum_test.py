@@ -175,6 +175,14 @@ class Output(SumTest):
                      ["-l", "8", "a"], ["-r", "-c", "a"]):
             self.assertEqual(own(*args)[:2], (1, b""), args)
 
+    def test_a_wrong_environment_is_named(self):
+        for name, value, why in (("SKUA_ENGINE", "bogus", "neither uring nor epoll"),
+                                 ("SKUA_WORKERS", "0", "not a number from 1 to ")):
+            status, out, err = own("/dev/null", env={**ENV, "SKUA_WORKERS": "2", name: value})
+            self.assertEqual((status, out), (1, b""))
+            self.assertIn(b"skua-sum: cannot start: %s is '%s', %s"
+                          % (name.encode(), value.encode(), why.encode()), err)
+
     def test_help_and_version_go_to_standard_output(self):
         for option in ("--help", "--version"):
             status, out, err = own(option)

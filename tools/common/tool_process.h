@@ -22,4 +22,10 @@ int skua_tool_catch_signals(int extra);
  */
 uint64_t skua_tool_raise_descriptors(void);
 
+/*
+ * Says on standard error why skua_runtime_start() has failed with @rc, in the user's words where
+ * the error has a likely cause. Returns EXIT_FAILURE.
+ */
+int skua_tool_start_error(const char *program, int rc);
+
 #endif /* SKUA_TOOL_PROCESS_H */

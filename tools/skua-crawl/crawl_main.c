@@ -269,19 +269,6 @@ static int finish(struct run *run, int rc)
     return left > 0 || count(&crawl->counters.failed) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Why the runtime would not start, in the user's words where the error has a likely cause. */
-static int print_start_error(int rc)
-{
-    const char *workers = getenv("SKUA_WORKERS");
-    if (rc == -EINVAL && workers != NULL) {
-        fprintf(stderr,
-                CRAWL_PROGRAM ": cannot start: SKUA_WORKERS is '%s', not a number from 1 to %u\n",
-                workers, SKUA_WORKERS_MAX);
-        return EXIT_FAILURE;
-    }
-    return print_error("cannot start", rc);
-}
-
 static int run_all(struct run *run)
 {
     const skua_options options = {
@@ -292,7 +279,7 @@ static int run_all(struct run *run)
     int rc = skua_runtime_start(&run->runtime, &options);
     if (rc < 0) {
         (void)skua_crawl_out_close(&run->crawl.out);
-        return print_start_error(rc);
+        return skua_tool_start_error(CRAWL_PROGRAM, rc);
     }
     skua_future *root = skua_submit(run->runtime, run_root, run);
     /* Done already: it was quick, or it never started and nothing will be heard of it. */

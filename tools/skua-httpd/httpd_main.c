@@ -195,25 +195,12 @@ static void announce(const struct run *run)
     (void)fflush(stdout); /* nobody reads it: no reason not to serve */
 }
 
-/* Why the runtime would not start, in the user's words where the error has a likely cause. */
-static int print_start_error(int rc)
-{
-    const char *workers = getenv("SKUA_WORKERS");
-    if (rc == -EINVAL && workers != NULL) {
-        fprintf(stderr,
-                HTTPD_PROGRAM ": cannot start: SKUA_WORKERS is '%s', not a number from 1 to %u\n",
-                workers, SKUA_WORKERS_MAX);
-        return EXIT_FAILURE;
-    }
-    return print_error("cannot start", rc);
-}
-
 static int run_all(struct run *run)
 {
     skua_options options = {.workers = run->httpd.options.workers, .on_failure = ignore_failure};
     int rc = skua_runtime_start(&run->runtime, &options);
     if (rc < 0)
-        return print_start_error(rc);
+        return skua_tool_start_error(HTTPD_PROGRAM, rc);
     announce(run);
     skua_future *root = skua_submit(run->runtime, run_root, run);
     /* Done already: it never started and nothing will be heard of it. */

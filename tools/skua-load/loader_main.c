@@ -172,19 +172,6 @@ static void wait_for_end(struct run *run, skua_future *root)
     }
 }
 
-/* Why the runtime would not start, in the user's words where the error has a likely cause. */
-static int print_start_error(int rc)
-{
-    const char *workers = getenv("SKUA_WORKERS");
-    if (rc == -EINVAL && workers != NULL) {
-        fprintf(stderr,
-                LOADER_PROGRAM ": cannot start: SKUA_WORKERS is '%s', not a number from 1 to %u\n",
-                workers, SKUA_WORKERS_MAX);
-        return EXIT_FAILURE;
-    }
-    return print_error("cannot start", rc);
-}
-
 /* Why there was nothing to load. */
 static int print_first_error(const struct loader *loader)
 {
@@ -259,7 +246,7 @@ static int run_all(struct run *run)
     skua_info info;
     int rc = skua_runtime_start(&run->runtime, &options);
     if (rc < 0)
-        return print_start_error(rc);
+        return skua_tool_start_error(LOADER_PROGRAM, rc);
     (void)skua_runtime_info(run->runtime, &info);
     run->workers = info.workers;
     skua_future *root = skua_submit(run->runtime, run_root, run);

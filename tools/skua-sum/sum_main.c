@@ -194,24 +194,6 @@ static int finish(struct run *run, intptr_t rc)
     return status;
 }
 
-/* Why the runtime would not start, in the user's words where the error has a likely cause. */
-static void print_start_error(int rc)
-{
-    const char *workers = getenv("SKUA_WORKERS");
-
-    if (rc == -EINVAL && workers != NULL)
-        fprintf(stderr,
-                SUM_PROGRAM ": cannot start: SKUA_WORKERS is '%s', not a number from 1 to %u\n",
-                workers, SKUA_WORKERS_MAX);
-    else if (rc == -EPERM || rc == -ENOSYS)
-        fputs(SUM_PROGRAM
-              ": cannot start: io_uring is refused or missing here (a container's seccomp "
-              "profile, kernel.io_uring_disabled, or an old kernel)\n",
-              stderr);
-    else
-        print_error("cannot start", rc);
-}
-
 static int start_runtime(struct run *run)
 {
     skua_options options = {.workers = run->options.workers};
@@ -219,7 +201,7 @@ static int start_runtime(struct run *run)
     int rc = skua_runtime_start(&run->runtime, &options);
 
     if (rc) {
-        print_start_error(rc);
+        (void)skua_tool_start_error(SUM_PROGRAM, rc);
         return rc;
     }
     (void)skua_runtime_info(run->runtime, &info);
