@@ -20,8 +20,8 @@
  * HUNGRY Thieves that find a deque but no job in it leave a request, and go to sleep. The owner's
  *        next fork or join answers it and wakes one. Before a thief sleeps it forces private jobs
  *        out (once for each search), so it never sleeps while there are any; and every millisecond
- *        the watcher (idle.h) comes by. So a job forked by a worker that then computes for long is
- *        found in less than a millisecond.
+ *        the watcher (idle.h) comes by, who dozes only beside deques that hold a request. So a job
+ *        forked by a worker that then computes for long is found in less than a millisecond.
  *
  * BACKOFF  Waking a thief takes tens of microseconds. If the next join of a public job comes sooner
  *        than OFFER_WORTH after a fork has woken one, it was not worth it, and both workers have

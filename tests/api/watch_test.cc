@@ -72,6 +72,14 @@ class Watch : public testing::Test
             ;
     }
 
+    intptr_t receive(int fd)
+    {
+        char byte;
+        EXPECT_EQ(skua_recv(fd, &byte, 1, 0), 1);
+        noticed_ns_ = skua_now();
+        return 0;
+    }
+
     FdGuard guard_;
     HangGuard hang_;
     std::atomic<uint64_t> noticed_ns_{0};
@@ -121,12 +129,7 @@ TEST_F(Watch, AReceiveOfOneThatComputesEnds)
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     expectInTime([&] {
-        auto receiver = [&]() -> intptr_t {
-            char byte;
-            EXPECT_EQ(skua_recv(fds[0], &byte, 1, 0), 1);
-            noticed_ns_ = skua_now();
-            return 0;
-        };
+        auto receiver = [&]() -> intptr_t { return receive(fds[0]); };
         skua_future *future = spawnBody(receiver);
         skua_yield();
         spinFor(kQuiet);
@@ -147,12 +150,7 @@ TEST_F(Watch, AReceiveOfOneThatHasWokenAloneEnds)
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wake_fds), 0);
     expectInTime([&] {
-        auto receiver = [&]() -> intptr_t {
-            char byte;
-            EXPECT_EQ(skua_recv(fds[0], &byte, 1, 0), 1);
-            noticed_ns_ = skua_now();
-            return 0;
-        };
+        auto receiver = [&]() -> intptr_t { return receive(fds[0]); };
         skua_future *future = spawnBody(receiver);
         skua_yield();
         std::thread waker([&] {
