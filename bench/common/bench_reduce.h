@@ -75,7 +75,8 @@ static inline unsigned bench_skewed_steps(uint64_t i)
     return uniform < 1u << 12 ? 65536 : steps;
 }
 
-static inline uint64_t bench_skewed_work(uint64_t i)
+/* Not inlined, and aligned: inlined it was 3 % faster or slower from one program to the other. */
+static __attribute__((noinline, aligned(64), unused)) uint64_t bench_skewed_work(uint64_t i)
 {
     uint64_t value = i;
     for (unsigned steps = bench_skewed_steps(i); steps > 0; steps--)
