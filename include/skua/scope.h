@@ -95,9 +95,9 @@ SKUA_API int skua_scope_wait(skua_scope *scope);
  *
  * Context: the task that opened it; it must be the innermost open scope.
  * Cancellation: as skua_scope_wait().
- * Returns: 0; the first failure of a child; -ETIMEDOUT if its deadline cancelled it; -ECANCELED if
- *   anything else did, and no child failed; -EINVAL if @scope is NULL; -EPERM if it is not the
- *   innermost open scope of the running task.
+ * Returns: 0; the first failure of a child, whatever else happened; without one -ETIMEDOUT if its
+ *   deadline cancelled it, -ECANCELED if anything else did; -EINVAL if @scope is NULL; -EPERM if it
+ *   is not the innermost open scope of the running task.
  */
 SKUA_API int skua_scope_close(skua_scope *scope);
 

@@ -13,9 +13,20 @@
  *     skua_server_options options = {.listeners = &fd, .listener_count = 1, .handle = echo};
  *     rc = skua_serve(&options);
  *
+ * skua_serve() ends when its task is cancelled. For a server that ends well on Ctrl-C, block the
+ * signals in main(), before skua_run(), so that every thread has them blocked, and wait for one:
+ *
+ *     sigaddset(&signals, SIGINT);
+ *     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+ *     ...
+ *     rc = skua_server_start(&options, &server);
+ *     fd = signalfd(-1, &signals, SFD_CLOEXEC);
+ *     skua_read(fd, &info, sizeof(info));
+ *     skua_server_stop(server, skua_after(5 * SKUA_NS_PER_SEC));
+ *
  * With SKUA_SERVER_IDLE the handler is called whenever bytes have arrived, and returns
  * SKUA_CONNECTION_KEEP to be called for the next ones. In between the connection has no task and no
- * stack, and takes less than 300 bytes of this process's memory.
+ * stack, and takes less than 200 bytes of this process's memory.
  */
 #ifndef SKUA_SERVER_H
 #define SKUA_SERVER_H
@@ -58,7 +69,7 @@ typedef struct skua_server_options {
     unsigned accept_max;      /* accepted at once, before others run; default 16 */
     unsigned reserved_field;
     size_t stack_size_bytes;  /* of a handler; default: the runtime's */
-    uint64_t idle_timeout_ns; /* a connection at rest is closed after this long; default: never */
+    uint64_t idle_timeout_ns; /* SKUA_SERVER_IDLE: a connection at rest is closed then; 0: never */
     uint64_t drain_ns;        /* skua_serve(): handlers may go on this long when it is cancelled */
     const char *name;         /* of the tasks, for reports; must outlive them */
     uint64_t reserved[4];     /* zero */
@@ -95,7 +106,9 @@ SKUA_API int skua_server_start(const skua_server_options *options, skua_server *
 
 /**
  * Stops @server: accepts no more, closes connections at rest, waits until the handlers have
- * returned, cancels those that have not by @deadline_ns, and waits for them.
+ * returned, cancels those that have not by @deadline_ns, and waits for them. A handler that waits
+ * for its peer is not woken before the deadline: only those of SKUA_SERVER_IDLE rest. One that
+ * serves many requests asks skua_connection_draining() between them.
  *
  * Context: a task, or an executor thread, of the runtime, but no handler of @server; waits.
  * Cancellation: not a cancellation point, since it is cleanup; if the caller is cancelled the

@@ -7,7 +7,7 @@
  * address_fuzz and stream_read_fuzz, all of src/ but src/tls/, too):
  *
  *   clang -std=gnu17 -D_GNU_SOURCE -DSKUA_LIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined \
- *     -fno-sanitize-recover=all -I include -I src tests/fuzz/sum_line_fuzz.c \
+ *     -fno-sanitize-recover=all -I include -I src -I tools/common tests/fuzz/sum_line_fuzz.c \
  *     tools/skua-sum/sum_line.c tools/skua-sum/sum_text.c -o sum_line
  *   mkdir found
  *   ./sum_line -max_total_time=600 -max_len=4096 found tests/fuzz/corpus/sum_line_fuzz

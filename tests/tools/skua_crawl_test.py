@@ -56,11 +56,12 @@ class ListTest(Base):
         site = self.site({"/a": "x"})
         long = "http://127.0.0.1/" + "x" * 5000
         result = crawl("--list=-", "--sha256", stdin="\n".join(
-            ["ftp://a/b", "http://", long, "x" * 10000, "http://a b/", site.url("/a"),
-             "http://\"\x01\u00e4/"]).encode() + b"\nhttp://\xff/\n")
+            ["ftp://a/b", "file:///etc/passwd", "http://", long, "x" * 10000, "http://a b/",
+             site.url("/a"), "http://\"\x01\u00e4/"]).encode() + b"\nhttp://\xff/\n")
         errors = {line["error"] for line in result.lines}
         self.assertEqual(errors, {"neither http nor https", "not a URL", "URL too long", None})
-        self.assertEqual((result.status, len(result.lines)), (1, 8))
+        self.assertEqual((result.status, len(result.lines)), (1, 9))
+        self.assertEqual(result["file:///etc/passwd"]["error"], "neither http nor https")
         self.assertEqual(result["ftp://a/b"]["final_url"], None)
         self.assertEqual(result.totals()["not visited"], 0)
 

@@ -468,6 +468,24 @@ class LifeTest(Base):
             status, out, err = run(kit.HTTPD, *args, "--listen", ":0")
             self.assertEqual((status, out), (1, b""), args)
             self.assertRegex(err, rb"^skua-httpd: [^\n]+\n$")
+        self.assertEqual(run(kit.HTTPD, "--root=")[::2],
+                         (2, b"skua-httpd: not a folder: ''; try --help\n"))
+
+    def test_it_does_not_say_that_it_listens_when_it_cannot_serve(self):
+        failed = 0
+        for limit in range(5, 12):  # where runtime, server and a connection need more
+            process = subprocess.Popen(
+                [kit.HTTPD, "--listen=:0", "--workers=1"], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+            listens = process.stdout.readline() != b""
+            if listens:
+                process.terminate()
+            _, err = process.communicate(timeout=DEADLINE_S)
+            self.assertEqual(process.returncode, 0 if listens else 1, err)
+            self.assertEqual(b"Too many open files" in err, not listens, err)
+            failed += not listens
+        self.assertGreater(failed, 1)
 
     def test_help_and_version(self):
         status, out, _ = run(kit.HTTPD, "--help")

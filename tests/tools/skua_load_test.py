@@ -729,7 +729,7 @@ class LifeTest(Case):
         self.assertEqual((code, err), (0, ""))
         named = set(re.findall(r"--([a-z-]+)", out))
         for option in named:
-            self.assertNotIn("unknown option", run("--" + option, "x")[2], option)
+            self.assertNotIn("no such option", run("--" + option, "x")[2], option)
         self.assertGreaterEqual(len(named), 27)
         self.assertEqual(run("--version")[1], "skua-load (skua) 0.1.0\n")
 
@@ -751,10 +751,11 @@ class LifeTest(Case):
             code, out, err = run(*args)
             self.assertEqual((code, out), (2, ""), args)
             self.assertRegex(err, r"^skua-load: .*; try --help\n$", args)
-        for args in (("--body-file=/nonexistent", url), ("--path-file=/nonexistent", url)):
+        for args in (("--body-file=/nonexistent", url), ("--path-file=/nonexistent", url),
+                     ("--json=/nonexistent/x", url)):
             code, _, err = run(*args)
-            self.assertEqual((code, err), (1, "skua-load: /nonexistent: No such file or "
-                                           "directory\n"))
+            path = args[0].split("=")[1]
+            self.assertEqual((code, err), (1, "skua-load: %s: No such file or directory\n" % path))
 
 
 def take_program(usage):

@@ -447,7 +447,9 @@ class End(ProxyTest):
         backend = "--backend=127.0.0.1:1"
         for args in ([], ["--what"], [backend, "x"], ["--backend"], ["--backend=x"],
                      ["--backend=1:2:3"], ["--backend=unix:"], ["--backend=[::1"],
-                     ["--backend=127.0.0.1:"], [backend, "--listen=x"], [backend, "--drain=-1"],
+                     ["--backend=127.0.0.1:"], ["--backend=127.0.0.1:65536"],
+                     ["--backend=127.0.0.1:" + "9" * 30], [backend, "--listen=x"],
+                     [backend, "--drain=-1"],
                      [backend, "--balance=best"], [backend, "--send-proxy=3"],
                      [backend, "--buffer=1"], [backend, "--idle-timeout=nan"],
                      [backend, "--max-connections=0"], [backend, "--workers=x"]):

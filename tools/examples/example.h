@@ -41,8 +41,10 @@ int main(int argc, char **argv)
     }
     intptr_t rc =
         is_sim ? skua_sim_run(seed, NULL, example, NULL, NULL) : skua_run(NULL, example, NULL);
-    if (rc == -ENOTSUP)
-        return 77; /* no simulations in this build: for the tests, "skipped" */
+    if (rc == -ENOTSUP) {
+        fprintf(stderr, "%s: no simulations in a build with ThreadSanitizer\n", argv[0]);
+        return 77; /* for the tests: skipped */
+    }
     if (!SKUA_IS_ERROR(rc) && fclose(stdout) != 0)
         rc = -errno; /* what was printed has not arrived */
     if (SKUA_IS_ERROR(rc))

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tool_options.h"
+
 #define CRAWL_PROGRAM "skua-crawl"
 #define CRAWL_URL_MAX 4096u     /* bytes; longer ones are refused */
 #define CRAWL_HEADERS_MAX 64u   /* --header */
@@ -52,10 +54,8 @@ struct crawl_options {
     uint64_t grace_ns; /* for what runs when a signal comes */
 };
 
-enum crawl_parse { CRAWL_PARSE_RUN, CRAWL_PARSE_EXIT_OK, CRAWL_PARSE_EXIT_ERROR };
-
 /* Reads the command line into @options; prints what is wrong with it, the help or the version. */
-enum crawl_parse skua_crawl_options_parse(int argc, char **argv, struct crawl_options *options);
+enum tool_parse skua_crawl_options_parse(int argc, char **argv, struct crawl_options *options);
 
 /* Numbers for people, each true at some moment: relaxed everywhere. */
 struct crawl_counters {

@@ -26,7 +26,6 @@
 #include "crawl_queue.h"
 #include "tool_process.h"
 
-#define EXIT_USAGE 2
 #define STOP_NS (3 * SKUA_NS_PER_SEC) /* beyond the grace, for what is left then */
 /* OpenSSL and libcurl call deeper than the default allows; only what is touched costs memory. */
 #define STACK_BYTES ((size_t)256 * 1024)
@@ -147,6 +146,8 @@ static int open_files(struct crawl *crawl)
         return print_error(options->save, -errno);
     if (options->save != NULL && !S_ISDIR(folder.st_mode))
         return print_error(options->save, -ENOTDIR);
+    if (options->save != NULL && access(options->save, W_OK | X_OK) != 0)
+        return print_error(options->save, -errno);
     if (options->ca_file != NULL && access(options->ca_file, R_OK) != 0)
         return print_error(options->ca_file, -errno);
     return 0;
@@ -295,9 +296,9 @@ int main(int argc, char **argv)
 {
     static struct run run;
     skua_tool_open_standard_streams();
-    enum crawl_parse parse = skua_crawl_options_parse(argc, argv, &run.crawl.options);
-    if (parse != CRAWL_PARSE_RUN)
-        return parse == CRAWL_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
+    enum tool_parse parse = skua_crawl_options_parse(argc, argv, &run.crawl.options);
+    if (parse != TOOL_PARSE_RUN)
+        return skua_tool_parse_status(parse);
     pthread_mutex_init(&run.crawl.lock, NULL);
     (void)skua_tool_raise_descriptors(); /* each transfer needs two */
     int status = open_all(&run.crawl);

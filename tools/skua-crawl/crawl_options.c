@@ -3,20 +3,16 @@
  */
 #include "crawl.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECONDS_MAX 1000000.0
 #define RATE_MIN 0.001
 #define RATE_MAX 1000000.0
 #define BODY_MAX_MAX (UINT64_C(1) << 40)
 
 enum {
-    OPTION_LIST = 256,
+    OPTION_LIST = TOOL_OPTION_FIRST,
     OPTION_FOLLOW,
     OPTION_DEPTH,
     OPTION_MAX_PAGES,
@@ -39,9 +35,7 @@ enum {
     OPTION_INSECURE,
     OPTION_CACERT,
     OPTION_GRACE,
-    OPTION_WORKERS,
-    OPTION_HELP,
-    OPTION_VERSION
+    OPTION_WORKERS
 };
 
 static const struct option long_options[] = {
@@ -70,12 +64,12 @@ static const struct option long_options[] = {
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"workers", required_argument, NULL, OPTION_WORKERS},
     {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, TOOL_OPTION_HELP},
+    {"version", no_argument, NULL, TOOL_OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
 
-static const char help_text[] =
+static const char *const help_text[] = {
     "Usage: " CRAWL_PROGRAM " [OPTION]... [URL]...\n"
     "Fetch URLs, and with --follow what they link to, many at once but politely.\n"
     "\n"
@@ -132,141 +126,109 @@ static const char help_text[] =
                             "ends at once.\n"
                             "\n"
                             "Exit status: 0 all were fetched, 1 some were not, 2 for bad usage, "
-                            "128 + N after signal N.\n";
+                            "128 + N after signal N.\n",
+    NULL,
+};
 
-static enum crawl_parse complain(const char *what, const char *argument)
-{
-    fprintf(stderr,
-            CRAWL_PROGRAM ": %s '%s'\nTry '" CRAWL_PROGRAM " --help' for more information.\n", what,
-            argument);
-    return CRAWL_PARSE_EXIT_ERROR;
-}
+static enum tool_parse parse_option(int option, const char *text, void *arg);
 
-static enum crawl_parse show_text(const char *text)
-{
-    if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
-        fputs(CRAWL_PROGRAM ": write error\n", stderr);
-        return CRAWL_PARSE_EXIT_ERROR;
-    }
-    return CRAWL_PARSE_EXIT_OK;
-}
+static const struct tool_command command = {
+    .program = CRAWL_PROGRAM,
+    .help = help_text,
+    .letters = ":q",
+    .options = long_options,
+    .take = parse_option,
+};
 
-static enum crawl_parse parse_count64(const char *text, uint64_t min, uint64_t max, uint64_t *count)
+static enum tool_parse parse_rate(int option, const char *text, uint64_t *interval_ns)
 {
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || value < min || value > max)
-        return complain("not a number in the range allowed:", text);
-    *count = value;
-    return CRAWL_PARSE_RUN;
-}
-
-static enum crawl_parse parse_count(const char *text, unsigned min, unsigned max, unsigned *count)
-{
-    uint64_t value = 0;
-    enum crawl_parse parse = parse_count64(text, min, max, &value);
-    if (parse == CRAWL_PARSE_RUN)
-        *count = (unsigned)value;
+    static const struct tool_range range = {RATE_MIN, RATE_MAX, "requests a second"};
+    double rate = 1;
+    enum tool_parse parse = skua_tool_take_real(&command, option, text, &range, &rate);
+    if (parse == TOOL_PARSE_RUN)
+        *interval_ns = (uint64_t)(1e9 / rate);
     return parse;
 }
 
-static enum crawl_parse parse_seconds(const char *text, double min, uint64_t *duration_ns)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || seconds < min || seconds > SECONDS_MAX)
-        return complain("not a number of seconds:", text);
-    *duration_ns = (uint64_t)(seconds * 1e9);
-    return CRAWL_PARSE_RUN;
-}
-
-static enum crawl_parse parse_rate(const char *text, uint64_t *interval_ns)
-{
-    char *end;
-    double rate = strtod(text, &end);
-    if (end == text || *end || !isfinite(rate) || rate < RATE_MIN || rate > RATE_MAX)
-        return complain("not a number of requests a second:", text);
-    *interval_ns = (uint64_t)(1e9 / rate);
-    return CRAWL_PARSE_RUN;
-}
-
-static enum crawl_parse parse_robots(const char *text, bool *robots)
+static enum tool_parse parse_robots(const char *text, bool *robots)
 {
     if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
-        return complain("neither on nor off:", text);
+        return skua_tool_complain(&command, "neither on nor off:", text);
     *robots = strcmp(text, "on") == 0;
-    return CRAWL_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-static enum crawl_parse add_header(const char *text, struct crawl_options *options)
+static enum tool_parse add_header(const char *text, struct crawl_options *options)
 {
     const char *colon = strchr(text, ':');
     if (colon == NULL || colon == text || strpbrk(text, "\r\n") != NULL)
-        return complain("not a header field, 'Name: value':", text);
+        return skua_tool_complain(&command, "not a header field, 'Name: value':", text);
     if (options->header_count == CRAWL_HEADERS_MAX)
-        return complain("too many header fields:", text);
+        return skua_tool_complain(&command, "too many header fields:", text);
     options->headers[options->header_count++] = text;
-    return CRAWL_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-static enum crawl_parse parse_user_agent(const char *text, const char **user_agent)
+static enum tool_parse parse_user_agent(const char *text, const char **user_agent)
 {
     if (*text == 0 || strpbrk(text, "\r\n") != NULL)
-        return complain("not a user agent:", text);
+        return skua_tool_complain(&command, "not a user agent:", text);
     *user_agent = text;
-    return CRAWL_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-static enum crawl_parse parse_number(int option, const char *text, struct crawl_options *options)
+static enum tool_parse parse_number(int option, const char *text, struct crawl_options *options)
 {
     switch (option) {
     case OPTION_DEPTH:
-        return parse_count(text, 0, 1000000, &options->depth_max);
+        return skua_tool_take_unsigned(&command, option, text, 0, 1000000, &options->depth_max);
     case OPTION_MAX_PAGES:
-        return parse_count64(text, 0, UINT64_C(1) << 40, &options->pages_max);
+        return skua_tool_take_count(&command, option, text, 0, UINT64_C(1) << 40,
+                                    &options->pages_max);
     case OPTION_MAX_VISITED:
-        return parse_count64(text, 1, UINT64_C(1) << 32, &options->visited_max);
+        return skua_tool_take_count(&command, option, text, 1, UINT64_C(1) << 32,
+                                    &options->visited_max);
     case OPTION_CONCURRENCY:
-        return parse_count(text, 1, 10000, &options->concurrency);
+        return skua_tool_take_unsigned(&command, option, text, 1, 10000, &options->concurrency);
     case OPTION_PER_HOST:
-        return parse_count(text, 1, 10000, &options->per_host);
+        return skua_tool_take_unsigned(&command, option, text, 1, 10000, &options->per_host);
     case OPTION_RATE:
-        return parse_rate(text, &options->interval_ns);
+        return parse_rate(option, text, &options->interval_ns);
     case OPTION_RETRIES:
-        return parse_count(text, 0, 100, &options->retries);
+        return skua_tool_take_unsigned(&command, option, text, 0, 100, &options->retries);
     case OPTION_RETRY_DELAY:
-        return parse_seconds(text, 0.001, &options->delay_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->delay_ns);
     case OPTION_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->timeout_ns);
     case OPTION_CONNECT_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->connect_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->connect_timeout_ns);
     case OPTION_MAX_SIZE:
-        return parse_count64(text, 1, BODY_MAX_MAX, &options->body_max);
+        return skua_tool_take_count(&command, option, text, 1, BODY_MAX_MAX, &options->body_max);
     case OPTION_REDIRECTS:
-        return parse_count(text, 0, 100, &options->redirects_max);
+        return skua_tool_take_unsigned(&command, option, text, 0, 100, &options->redirects_max);
     case OPTION_GRACE:
-        return parse_seconds(text, 0, &options->grace_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->grace_ns);
     default:
-        return parse_count(text, 1, SKUA_WORKERS_MAX, &options->workers);
+        return skua_tool_take_unsigned(&command, option, text, 1, SKUA_WORKERS_MAX,
+                                       &options->workers);
     }
 }
 
-static enum crawl_parse parse_text(int option, const char *text, struct crawl_options *options)
+static enum tool_parse parse_text(int option, const char *text, struct crawl_options *options)
 {
     switch (option) {
     case OPTION_LIST:
         options->list = text;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_OUTPUT:
         options->output = text;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_SAVE:
         options->save = text;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_CACERT:
         options->ca_file = text;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_USER_AGENT:
         return parse_user_agent(text, &options->user_agent);
     case OPTION_HEADER:
@@ -278,33 +240,28 @@ static enum crawl_parse parse_text(int option, const char *text, struct crawl_op
     }
 }
 
-static enum crawl_parse parse_option(int option, const char *text, struct crawl_options *options)
+static enum tool_parse parse_option(int option, const char *text, void *arg)
 {
+    struct crawl_options *options = arg;
     switch (option) {
     case 'q':
         options->quiet = true;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_FOLLOW:
         options->follow = true;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_SHA256:
         options->sha256 = true;
-        return CRAWL_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_INSECURE:
         options->insecure = true;
-        return CRAWL_PARSE_RUN;
-    case OPTION_HELP:
-        return show_text(help_text);
-    case OPTION_VERSION:
-        return show_text(CRAWL_PROGRAM " (skua) " SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." //
-                         SKUA_STRINGIFY(SKUA_VERSION_MINOR) "."                          //
-                         SKUA_STRINGIFY(SKUA_VERSION_PATCH) "\n");
+        return TOOL_PARSE_RUN;
     default:
         return parse_text(option, text, options);
     }
 }
 
-enum crawl_parse skua_crawl_options_parse(int argc, char **argv, struct crawl_options *options)
+enum tool_parse skua_crawl_options_parse(int argc, char **argv, struct crawl_options *options)
 {
     *options = (struct crawl_options){
         .user_agent = CRAWL_PROGRAM "/" SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." //
@@ -323,24 +280,14 @@ enum crawl_parse skua_crawl_options_parse(int argc, char **argv, struct crawl_op
         .connect_timeout_ns = 10 * SKUA_NS_PER_SEC,
         .grace_ns = 5 * SKUA_NS_PER_SEC,
     };
-    opterr = 0;
-    for (;;) {
-        int option = getopt_long(argc, argv, ":q", long_options, NULL);
-        if (option == -1)
-            break;
-        if (option == '?')
-            return complain("unknown option or one with or without argument:", argv[optind - 1]);
-        if (option == ':')
-            return complain("an argument is missing after", argv[optind - 1]);
-        enum crawl_parse parse = parse_option(option, optarg, options);
-        if (parse != CRAWL_PARSE_RUN)
-            return parse;
-    }
+    enum tool_parse parse = skua_tool_parse(&command, argc, argv, options);
+    if (parse != TOOL_PARSE_RUN)
+        return parse;
     options->urls = argv + optind;
     options->url_count = argc - optind;
     if (options->url_count == 0 && options->list == NULL)
-        return complain("nothing to fetch: neither a URL nor", "--list");
+        return skua_tool_complain(&command, "nothing to fetch: neither a URL nor", "--list");
     if (options->pages_max == UINT64_MAX)
         options->pages_max = options->follow ? 1000 : 0;
-    return CRAWL_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }

@@ -111,13 +111,22 @@ static char *join(const char *first, const char *middle, const char *last)
     return text;
 }
 
+/* Before the host is looked at: other schemes may have none. */
+static int check_scheme(CURLU *handle)
+{
+    char *scheme = NULL;
+    int rc = get(handle, CURLUPART_SCHEME, 0, &scheme);
+    if (rc == 0 && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+        rc = -EPROTONOSUPPORT;
+    free(scheme);
+    return rc;
+}
+
 /* The names under which a host is known, from its parts. */
 static int name_host(struct crawl_url *url, CURLU *handle)
 {
     char *scheme = NULL, *host = NULL, *port = NULL, *own_port = NULL, *place = NULL;
     int rc = get(handle, CURLUPART_SCHEME, 0, &scheme);
-    if (rc == 0 && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
-        rc = -EPROTONOSUPPORT;
     if (rc == 0)
         rc = get(handle, CURLUPART_HOST, 0, &host);
     if (rc == 0)
@@ -175,6 +184,8 @@ int skua_crawl_url_parse(struct crawl_url *url, const char *reference, const cha
         rc = set_part(handle, CURLUPART_USER, NULL);
     if (rc == 0 && base != NULL)
         rc = set_part(handle, CURLUPART_PASSWORD, NULL);
+    if (rc == 0)
+        rc = check_scheme(handle);
     if (rc == 0)
         rc = lower_host(handle);
     if (rc == 0)

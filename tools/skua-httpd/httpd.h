@@ -18,6 +18,8 @@
 
 #include <skua/skua.h>
 
+#include "tool_options.h"
+
 #define HTTPD_PROGRAM "skua-httpd"
 #define HTTPD_LISTEN_MAX 16u
 
@@ -56,9 +58,6 @@ struct httpd {
     struct httpd_connection *connections; /* guarded by lock */
 };
 
-/* What skua_httpd_options_parse() decided. */
-enum httpd_parse { HTTPD_PARSE_RUN, HTTPD_PARSE_EXIT_OK, HTTPD_PARSE_EXIT_ERROR };
-
-enum httpd_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_options *options);
+enum tool_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_options *options);
 
 #endif /* SKUA_HTTPD_H */

@@ -28,7 +28,6 @@
 #include "httpd_tls.h"
 #include "tool_process.h"
 
-#define EXIT_USAGE 2
 #define LOOK_MS 50
 #define STOP_NS (2 * SKUA_NS_PER_SEC) /* beyond the drain, for what is left then */
 
@@ -59,6 +58,17 @@ static void ignore_failure(const skua_failure *failure, void *arg)
     (void)arg;
 }
 
+/* Tells where it listens, so that a program that starts this one can read it. */
+static void announce(const struct run *run)
+{
+    char name[128];
+    for (unsigned i = 0; i < run->listener_count && !run->httpd.options.quiet; i++) {
+        skua_httpd_listen_name(run->listeners[i], name, sizeof(name));
+        printf("listening on %s://%s\n", run->httpd.tls != NULL ? "https" : "http", name);
+    }
+    (void)fflush(stdout); /* nobody reads it: no reason not to serve */
+}
+
 static intptr_t serve(struct run *run)
 {
     struct httpd *httpd = &run->httpd;
@@ -73,6 +83,7 @@ static intptr_t serve(struct run *run)
     int rc = skua_server_start(&options, &server);
     if (rc < 0)
         return rc;
+    announce(run);
     while (skua_sleep_until(SKUA_FOREVER) == 0) {
     }
     skua_httpd_drain(httpd);
@@ -130,7 +141,7 @@ static int open_all(struct run *run)
     for (unsigned i = 0; i < httpd->options.listen_count; i++) {
         int fd = skua_httpd_listen(httpd->options.listen[i]);
         if (fd < 0)
-            return fd == -1 ? EXIT_USAGE : EXIT_FAILURE;
+            return fd == -1 ? TOOL_EXIT_USAGE : EXIT_FAILURE;
         run->listeners[run->listener_count++] = fd;
     }
     return 0;
@@ -184,24 +195,12 @@ static void wait_for_end(struct run *run, skua_future *root)
     }
 }
 
-/* Tells where it listens, so that a program that starts this one can read it. */
-static void announce(const struct run *run)
-{
-    char name[128];
-    for (unsigned i = 0; i < run->listener_count && !run->httpd.options.quiet; i++) {
-        skua_httpd_listen_name(run->listeners[i], name, sizeof(name));
-        printf("listening on %s://%s\n", run->httpd.tls != NULL ? "https" : "http", name);
-    }
-    (void)fflush(stdout); /* nobody reads it: no reason not to serve */
-}
-
 static int run_all(struct run *run)
 {
     skua_options options = {.workers = run->httpd.options.workers, .on_failure = ignore_failure};
     int rc = skua_runtime_start(&run->runtime, &options);
     if (rc < 0)
         return skua_tool_start_error(HTTPD_PROGRAM, rc);
-    announce(run);
     skua_future *root = skua_submit(run->runtime, run_root, run);
     /* Done already: it never started and nothing will be heard of it. */
     if (skua_future_peek(root, NULL))
@@ -224,9 +223,9 @@ int main(int argc, char **argv)
 {
     static struct run run;
     skua_tool_open_standard_streams();
-    enum httpd_parse parse = skua_httpd_options_parse(argc, argv, &run.httpd.options);
-    if (parse != HTTPD_PARSE_RUN)
-        return parse == HTTPD_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
+    enum tool_parse parse = skua_httpd_options_parse(argc, argv, &run.httpd.options);
+    if (parse != TOOL_PARSE_RUN)
+        return skua_tool_parse_status(parse);
     pthread_mutex_init(&run.httpd.lock, NULL);
     (void)skua_tool_raise_descriptors();
     int status = open_all(&run);

@@ -3,17 +3,12 @@
  */
 #include "httpd.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECONDS_MAX 1000000.0
-
 enum {
-    OPTION_WORKERS = 256,
+    OPTION_WORKERS = TOOL_OPTION_FIRST,
     OPTION_MAX_CONNECTIONS,
     OPTION_MAX_HEADER,
     OPTION_MAX_BODY,
@@ -25,9 +20,7 @@ enum {
     OPTION_DRAIN,
     OPTION_ACCESS_LOG,
     OPTION_TLS_CERT,
-    OPTION_TLS_KEY,
-    OPTION_HELP,
-    OPTION_VERSION
+    OPTION_TLS_KEY
 };
 
 static const struct option long_options[] = {
@@ -47,12 +40,12 @@ static const struct option long_options[] = {
     {"access-log", required_argument, NULL, OPTION_ACCESS_LOG},
     {"tls-cert", required_argument, NULL, OPTION_TLS_CERT},
     {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, TOOL_OPTION_HELP},
+    {"version", no_argument, NULL, TOOL_OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
 
-static const char help_text[] =
+static const char *const help_text[] = {
     "Usage: " HTTPD_PROGRAM " [OPTION]...\n"
     "Serve files, and a few answers for benchmarks, over HTTP/1.1 on all processors.\n"
     "\n"
@@ -82,121 +75,85 @@ static const char help_text[] =
     "Other paths: /plaintext, /json, /cpu?ms=N (computes), /echo (returns what is posted).\n"
     "SIGINT and SIGTERM end it when the requests in flight are answered; a second one at once.\n"
     "\n"
-    "Exit status: 0 after such an end, 1 if it cannot start, 2 for a wrong command line.\n";
+    "Exit status: 0 after such an end, 1 if it cannot start, 2 for a wrong command line.\n",
+    NULL,
+};
 
-/* One line says what is wrong. */
-static enum httpd_parse complain(const char *what, const char *text)
-{
-    fprintf(stderr, HTTPD_PROGRAM ": %s '%s'; try --help\n", what, text);
-    return HTTPD_PARSE_EXIT_ERROR;
-}
+static enum tool_parse parse_option(int option, const char *text, void *arg);
 
-static enum httpd_parse show_text(const char *text)
-{
-    if (fputs(text, stdout) == EOF || fflush(stdout)) {
-        fputs(HTTPD_PROGRAM ": write error\n", stderr);
-        return HTTPD_PARSE_EXIT_ERROR;
-    }
-    return HTTPD_PARSE_EXIT_OK;
-}
+static const struct tool_command command = {
+    .program = HTTPD_PROGRAM,
+    .help = help_text,
+    .letters = ":l:r:q",
+    .options = long_options,
+    .take = parse_option,
+};
 
-static enum httpd_parse parse_count(const char *text, unsigned long min, unsigned long max,
-                                    unsigned long *count)
-{
-    char *end;
-    errno = 0;
-    *count = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || *count < min || *count > max)
-        return complain("not a number in the range allowed:", text);
-    return HTTPD_PARSE_RUN;
-}
-
-static enum httpd_parse parse_unsigned(const char *text, unsigned long min, unsigned long max,
-                                       unsigned *number)
-{
-    unsigned long count = 0;
-    enum httpd_parse parse = parse_count(text, min, max, &count);
-    if (parse == HTTPD_PARSE_RUN)
-        *number = (unsigned)count;
-    return parse;
-}
-
-static enum httpd_parse parse_seconds(const char *text, double min, uint64_t *duration_ns)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || seconds < min || seconds > SECONDS_MAX)
-        return complain("not a number of seconds:", text);
-    *duration_ns = (uint64_t)(seconds * 1e9);
-    return HTTPD_PARSE_RUN;
-}
-
-static enum httpd_parse add_listen(const char *text, struct httpd_options *options)
+static enum tool_parse add_listen(const char *text, struct httpd_options *options)
 {
     if (options->listen_count == HTTPD_LISTEN_MAX)
-        return complain("too many addresses to listen at:", text);
+        return skua_tool_complain(&command, "too many addresses to listen at:", text);
     options->listen[options->listen_count++] = text;
-    return HTTPD_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-static enum httpd_parse parse_limit(int option, const char *text, struct httpd_options *options)
+static enum tool_parse parse_limit(int option, const char *text, struct httpd_options *options)
 {
     switch (option) {
     case OPTION_WORKERS:
-        return parse_unsigned(text, 1, SKUA_WORKERS_MAX, &options->workers);
+        return skua_tool_take_unsigned(&command, option, text, 1, SKUA_WORKERS_MAX,
+                                       &options->workers);
     case OPTION_MAX_CONNECTIONS:
-        return parse_unsigned(text, 1, 1000000, &options->connections_max);
+        return skua_tool_take_unsigned(&command, option, text, 1, 1000000,
+                                       &options->connections_max);
     case OPTION_MAX_HEADER:
-        return parse_count(text, 128, 65536, &options->header_bytes_max);
+        return skua_tool_take_count(&command, option, text, 128, 65536, &options->header_bytes_max);
     case OPTION_MAX_BODY:
-        return parse_count(text, 0, 1ul << 40, &options->body_bytes_max);
+        return skua_tool_take_count(&command, option, text, 0, 1ul << 40, &options->body_bytes_max);
     case OPTION_MAX_CPU:
-        return parse_unsigned(text, 0, 100000, &options->cpu_ms_max);
+        return skua_tool_take_unsigned(&command, option, text, 0, 100000, &options->cpu_ms_max);
     case OPTION_HEADER_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->header_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->header_timeout_ns);
     case OPTION_BODY_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->body_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->body_timeout_ns);
     case OPTION_IDLE_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->idle_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->idle_timeout_ns);
     case OPTION_WRITE_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->write_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->write_timeout_ns);
     default:
-        return parse_seconds(text, 0, &options->drain_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->drain_ns);
     }
 }
 
-static enum httpd_parse parse_option(int option, const char *text, struct httpd_options *options)
+static enum tool_parse parse_option(int option, const char *text, void *arg)
 {
+    struct httpd_options *options = arg;
     switch (option) {
     case 'l':
         return add_listen(text, options);
     case 'r':
+        if (*text == '\0')
+            return skua_tool_complain(&command, "not a folder:", text);
         options->root = text;
-        return HTTPD_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case 'q':
         options->quiet = true;
-        return HTTPD_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_ACCESS_LOG:
         options->access_log = text;
-        return HTTPD_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_TLS_CERT:
         options->tls_cert = text;
-        return HTTPD_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_TLS_KEY:
         options->tls_key = text;
-        return HTTPD_PARSE_RUN;
-    case OPTION_HELP:
-        return show_text(help_text);
-    case OPTION_VERSION:
-        return show_text(HTTPD_PROGRAM " (skua) " SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." //
-                         SKUA_STRINGIFY(SKUA_VERSION_MINOR) "."                          //
-                         SKUA_STRINGIFY(SKUA_VERSION_PATCH) "\n");
+        return TOOL_PARSE_RUN;
     default:
         return parse_limit(option, text, options);
     }
 }
 
-enum httpd_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_options *options)
+enum tool_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_options *options)
 {
     *options = (struct httpd_options){
         .connections_max = 100000,
@@ -209,24 +166,14 @@ enum httpd_parse skua_httpd_options_parse(int argc, char **argv, struct httpd_op
         .write_timeout_ns = 60 * SKUA_NS_PER_SEC,
         .drain_ns = 5 * SKUA_NS_PER_SEC,
     };
-    opterr = 0;
-    for (;;) {
-        int option = getopt_long(argc, argv, ":l:r:q", long_options, NULL);
-        if (option == -1)
-            break;
-        if (option == '?')
-            return complain("unknown option or one without argument:", argv[optind - 1]);
-        if (option == ':')
-            return complain("an argument is missing after", argv[optind - 1]);
-        enum httpd_parse parse = parse_option(option, optarg, options);
-        if (parse != HTTPD_PARSE_RUN)
-            return parse;
-    }
+    enum tool_parse parse = skua_tool_parse(&command, argc, argv, options);
+    if (parse != TOOL_PARSE_RUN)
+        return parse;
     if (optind < argc)
-        return complain("unexpected argument", argv[optind]);
+        return skua_tool_complain(&command, "unexpected argument", argv[optind]);
     if (options->tls_key != NULL && options->tls_cert == NULL)
-        return complain("there is a key and no certificate:", options->tls_key);
+        return skua_tool_complain(&command, "there is a key and no certificate:", options->tls_key);
     if (options->listen_count == 0)
         (void)add_listen("127.0.0.1:8080", options);
-    return HTTPD_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }

@@ -29,6 +29,7 @@
 #include "loader_schedule.h"
 #include "loader_tally.h"
 #include "loader_target.h"
+#include "tool_options.h"
 
 #define LOADER_PROGRAM "skua-load"
 
@@ -87,10 +88,7 @@ struct loader {
     bool found;      /* the name of the host was */
 };
 
-/* What skua_loader_options_parse() decided. */
-enum loader_parse { LOADER_PARSE_RUN, LOADER_PARSE_EXIT_OK, LOADER_PARSE_EXIT_ERROR };
-
-enum loader_parse skua_loader_options_parse(int argc, char **argv, struct loader_options *options);
+enum tool_parse skua_loader_options_parse(int argc, char **argv, struct loader_options *options);
 void skua_loader_options_fini(struct loader_options *options);
 
 /* Appends @word. Returns 0 or -ENOMEM. */

@@ -23,7 +23,6 @@
 #include "loader_root.h"
 #include "tool_process.h"
 
-#define EXIT_USAGE 2
 #define LOOK_MS 100                     /* after a signal main looks at the root task this often */
 #define STOP_NS (2 * SKUA_NS_PER_SEC)   /* for what is left after a signal, and at the end */
 #define STACK_BYTES ((size_t)32 * 1024) /* of every task: none calls deep */
@@ -36,6 +35,7 @@ struct run {
     int end_fd; /* eventfd, written when the root task ends */
     int signal_fd;
     int signal; /* the one that ended the run, or 0 */
+    FILE *json; /* or NULL; opened at the start, so that no measurement is in vain */
     /* The progress line. */
     bool shows_progress, on_terminal;
     uint64_t began_ns, shown_ns, shown_arrived;
@@ -73,6 +73,11 @@ static int check_descriptors(const struct run *run)
     return EXIT_FAILURE;
 }
 
+static FILE *open_json(const char *path)
+{
+    return strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+}
+
 /* Returns an exit status; 0 if all is there. */
 static int open_all(struct run *run)
 {
@@ -82,6 +87,10 @@ static int open_all(struct run *run)
         status = check_descriptors(run);
     if (status != 0)
         return status;
+    const char *json = loader->options.json;
+    run->json = json == NULL ? NULL : open_json(json);
+    if (json != NULL && run->json == NULL)
+        return print_error(json, -errno);
     int rc = skua_loader_root_init(loader);
     if (rc < 0)
         return print_error("cannot start", rc);
@@ -96,6 +105,8 @@ static int open_all(struct run *run)
 
 static void close_all(struct run *run)
 {
+    if (run->json != NULL && run->json != stdout)
+        (void)fclose(run->json);
     skua_loader_root_fini(&run->loader);
     skua_loader_schedule_fini(&run->loader.schedule);
     skua_loader_target_fini(&run->loader.target);
@@ -192,19 +203,19 @@ static int print_first_error(const struct loader *loader)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static int print_json(const struct loader_report *report, const char *path)
+/* Writes and closes. */
+static int print_json(struct run *run, const struct loader_report *report)
 {
-    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-    if (out == NULL)
-        return print_error(path, -errno);
+    FILE *out = run->json;
+    run->json = NULL;
     skua_loader_json_print(report, out);
     bool failed = ferror(out) != 0;
     failed |= (out == stdout ? fflush(out) : fclose(out)) != 0;
-    return failed ? print_error(path, errno != 0 ? -errno : -EIO) : 0;
+    return failed ? print_error(run->loader.options.json, errno != 0 ? -errno : -EIO) : 0;
 }
 
 /* Tells what was measured. Returns the exit status. */
-static int tell(const struct run *run)
+static int tell(struct run *run)
 {
     static struct loader_tally sum;
     const struct loader *loader = &run->loader;
@@ -225,10 +236,14 @@ static int tell(const struct run *run)
         if (fflush(stdout) || ferror(stdout))
             status = print_error("write error", errno != 0 ? -errno : -EIO);
     }
-    if (options->json != NULL && print_json(&report, options->json) != 0)
+    if (run->json != NULL && print_json(run, &report) != 0)
         status = EXIT_FAILURE;
-    if (skua_loader_tally_failed(&sum) + loader->counts.surplus > options->errors_max)
+    uint64_t failed = skua_loader_tally_failed(&sum) + loader->counts.surplus;
+    if (failed > options->errors_max) {
+        if (options->quiet)
+            fprintf(stderr, LOADER_PROGRAM ": %" PRIu64 " errors\n", failed);
         status = EXIT_FAILURE;
+    }
     if (loader->counts.given_up == options->connections) {
         fputs(LOADER_PROGRAM ": no connection was left\n", stderr);
         status = EXIT_FAILURE;
@@ -268,12 +283,12 @@ int main(int argc, char **argv)
 {
     static struct run run;
     skua_tool_open_standard_streams();
-    enum loader_parse parse = skua_loader_options_parse(argc, argv, &run.loader.options);
+    enum tool_parse parse = skua_loader_options_parse(argc, argv, &run.loader.options);
     skua_loader_schedule_init(&run.loader.schedule, &run.loader.options);
-    int status = parse == LOADER_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
-    if (parse == LOADER_PARSE_RUN)
+    int status = skua_tool_parse_status(parse);
+    if (parse == TOOL_PARSE_RUN)
         status = open_all(&run);
-    if (status == 0 && parse == LOADER_PARSE_RUN)
+    if (status == 0 && parse == TOOL_PARSE_RUN)
         status = run_all(&run);
     close_all(&run);
     return status;

@@ -4,18 +4,16 @@
 #include "loader.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define SECONDS_MAX 1000000.0
+#define RATE_MIN 1e-6
 #define RATE_MAX 1e8
 
 enum {
-    OPTION_POISSON = 256,
+    OPTION_POISSON = TOOL_OPTION_FIRST,
     OPTION_WARMUP,
     OPTION_TIMEOUT,
     OPTION_CONNECT_TIMEOUT,
@@ -33,9 +31,7 @@ enum {
     OPTION_JSON,
     OPTION_HISTOGRAM,
     OPTION_PROGRESS,
-    OPTION_MAX_ERRORS,
-    OPTION_HELP,
-    OPTION_VERSION
+    OPTION_MAX_ERRORS
 };
 
 static const struct option long_options[] = {
@@ -64,8 +60,8 @@ static const struct option long_options[] = {
     {"histogram", no_argument, NULL, OPTION_HISTOGRAM},
     {"progress", no_argument, NULL, OPTION_PROGRESS},
     {"max-errors", required_argument, NULL, OPTION_MAX_ERRORS},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, TOOL_OPTION_HELP},
+    {"version", no_argument, NULL, TOOL_OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -127,6 +123,17 @@ static const char *const help_text[] = {
     "\n"
     "Exit status: 0 without errors, 1 if there were any or it cannot start, 2 for a wrong command\n"
     "line, 128 and the number of the signal that ended it.\n",
+    NULL,
+};
+
+static enum tool_parse parse_option(int option, const char *text, void *arg);
+
+static const struct tool_command command = {
+    .program = LOADER_PROGRAM,
+    .help = help_text,
+    .letters = ":c:d:n:r:H:q",
+    .options = long_options,
+    .take = parse_option,
 };
 
 int skua_loader_words_add(struct loader_words *words, const char *word)
@@ -143,65 +150,7 @@ int skua_loader_words_add(struct loader_words *words, const char *word)
     return 0;
 }
 
-/* One line says what is wrong. */
-static enum loader_parse complain(const char *what, const char *text)
-{
-    fprintf(stderr, LOADER_PROGRAM ": %s '%s'; try --help\n", what, text);
-    return LOADER_PARSE_EXIT_ERROR;
-}
-
-static enum loader_parse show_help(void)
-{
-    for (size_t i = 0; i < sizeof(help_text) / sizeof(help_text[0]); i++)
-        (void)fputs(help_text[i], stdout);
-    if (fflush(stdout) || ferror(stdout)) {
-        fputs(LOADER_PROGRAM ": write error\n", stderr);
-        return LOADER_PARSE_EXIT_ERROR;
-    }
-    return LOADER_PARSE_EXIT_OK;
-}
-
 /* ---- values ---------------------------------------------------------------------------------- */
-
-static enum loader_parse parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *count)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || value < min || value > max)
-        return complain("not a number in the range allowed:", text);
-    *count = value;
-    return LOADER_PARSE_RUN;
-}
-
-static enum loader_parse parse_unsigned(const char *text, unsigned max, unsigned *number)
-{
-    uint64_t count = 0;
-    enum loader_parse parse = parse_count(text, 1, max, &count);
-    if (parse == LOADER_PARSE_RUN)
-        *number = (unsigned)count;
-    return parse;
-}
-
-static enum loader_parse parse_seconds(const char *text, double min, uint64_t *duration_ns)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || seconds < min || seconds > SECONDS_MAX)
-        return complain("not a number of seconds:", text);
-    *duration_ns = (uint64_t)(seconds * 1e9);
-    return LOADER_PARSE_RUN;
-}
-
-static enum loader_parse parse_rate(const char *text, double *rate)
-{
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || value < 1e-6 || value > RATE_MAX)
-        return complain("not a number of requests a second:", text);
-    *rate = value;
-    return LOADER_PARSE_RUN;
-}
 
 /* Characters of tokens: RFC 9110, 5.6.2. */
 static size_t token_size(const char *text)
@@ -210,87 +159,91 @@ static size_t token_size(const char *text)
                         "0123456789!#$%&'*+-.^_`|~");
 }
 
-static enum loader_parse parse_method(const char *text, const char **method)
+static enum tool_parse parse_method(const char *text, const char **method)
 {
     if (*text == '\0' || text[token_size(text)] != '\0' || strcmp(text, "CONNECT") == 0)
-        return complain("not a method that can be used:", text);
+        return skua_tool_complain(&command, "not a method that can be used:", text);
     *method = text;
-    return LOADER_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-static enum loader_parse add_header(const char *text, struct loader_options *options)
+static enum tool_parse add_header(const char *text, struct loader_options *options)
 {
     static const char *const own[] = {"Content-Length:", "Transfer-Encoding:"};
     size_t name_size = token_size(text);
     if (name_size == 0 || text[name_size] != ':')
-        return complain("not a header, 'NAME: VALUE':", text);
+        return skua_tool_complain(&command, "not a header, 'NAME: VALUE':", text);
     for (const char *c = text; *c != '\0'; c++) {
         if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
-            return complain("a control character in the argument of", "--header");
+            return skua_tool_complain(&command, "a control character in the argument of",
+                                      "--header");
     }
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         if (strncasecmp(text, own[i], strlen(own[i])) == 0)
-            return complain("this header follows from the body and cannot be given:", text);
+            return skua_tool_complain(
+                &command, "this header follows from the body and cannot be given:", text);
     }
     if (skua_loader_words_add(&options->headers, text) < 0)
-        return complain("no memory for", text);
-    return LOADER_PARSE_RUN;
+        return skua_tool_complain(&command, "no memory for", text);
+    return TOOL_PARSE_RUN;
 }
 
-static enum loader_parse add_path(const char *text, struct loader_options *options)
+static enum tool_parse add_path(const char *text, struct loader_options *options)
 {
     if (skua_loader_words_add(&options->paths, text) < 0)
-        return complain("no memory for", text);
-    return LOADER_PARSE_RUN;
+        return skua_tool_complain(&command, "no memory for", text);
+    return TOOL_PARSE_RUN;
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static enum loader_parse parse_number(int option, const char *text, struct loader_options *options)
+static enum tool_parse parse_number(int option, const char *text, struct loader_options *options)
 {
+    static const struct tool_range rates = {RATE_MIN, RATE_MAX, "requests a second"};
     uint64_t size = 0;
-    enum loader_parse parse;
+    enum tool_parse parse;
     switch (option) {
     case 'c':
-        return parse_unsigned(text, 1000000, &options->connections);
+        return skua_tool_take_unsigned(&command, option, text, 1, 1000000, &options->connections);
     case 'n':
-        return parse_count(text, 1, INT64_MAX, &options->requests);
+        return skua_tool_take_count(&command, option, text, 1, INT64_MAX, &options->requests);
     case 'r':
-        return parse_rate(text, &options->rate);
+        return skua_tool_take_real(&command, option, text, &rates, &options->rate);
     case OPTION_PIPELINE:
-        return parse_unsigned(text, 1024, &options->pipeline);
+        return skua_tool_take_unsigned(&command, option, text, 1, 1024, &options->pipeline);
     case OPTION_RECONNECT:
-        return parse_count(text, 0, INT64_MAX, &options->reconnects_max);
+        return skua_tool_take_count(&command, option, text, 0, INT64_MAX, &options->reconnects_max);
     case OPTION_SIZE:
-        parse = parse_count(text, 1, 1u << 30, &size);
+        parse = skua_tool_take_count(&command, option, text, 1, 1u << 30, &size);
         options->message_bytes = (size_t)size;
         return parse;
     case OPTION_WORKERS:
-        return parse_unsigned(text, SKUA_WORKERS_MAX, &options->workers);
+        return skua_tool_take_unsigned(&command, option, text, 1, SKUA_WORKERS_MAX,
+                                       &options->workers);
     case OPTION_SEED:
-        return parse_count(text, 0, UINT64_MAX, &options->seed);
+        return skua_tool_take_count(&command, option, text, 0, UINT64_MAX, &options->seed);
     default:
-        return parse_count(text, 0, INT64_MAX, &options->errors_max);
+        return skua_tool_take_count(&command, option, text, 0, INT64_MAX, &options->errors_max);
     }
 }
 
-static enum loader_parse parse_time(int option, const char *text, struct loader_options *options)
+static enum tool_parse parse_time(int option, const char *text, struct loader_options *options)
 {
     switch (option) {
     case 'd':
-        return parse_seconds(text, 0.001, &options->duration_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->duration_ns);
     case OPTION_WARMUP:
-        return parse_seconds(text, 0, &options->warmup_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->warmup_ns);
     case OPTION_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->timeout_ns);
     case OPTION_CONNECT_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->connect_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->connect_timeout_ns);
     default:
         return parse_number(option, text, options);
     }
 }
 
-static enum loader_parse parse_text(int option, const char *text, struct loader_options *options)
+static enum tool_parse parse_text(int option, const char *text, struct loader_options *options)
 {
     switch (option) {
     case 'H':
@@ -301,76 +254,73 @@ static enum loader_parse parse_text(int option, const char *text, struct loader_
         return add_path(text, options);
     case OPTION_BODY:
         options->body = text;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_BODY_FILE:
         options->body_file = text;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_PATH_FILE:
         options->path_file = text;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_JSON:
         options->json = text != NULL ? text : "-";
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     default:
         return parse_time(option, text, options);
     }
 }
 
-static enum loader_parse parse_option(int option, const char *text, struct loader_options *options)
+static enum tool_parse parse_option(int option, const char *text, void *arg)
 {
+    struct loader_options *options = arg;
     switch (option) {
     case 'q':
         options->quiet = true;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_POISSON:
         options->poisson = true;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_CHURN:
         options->churn = true;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_HISTOGRAM:
         options->histogram = true;
-        return LOADER_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_PROGRESS:
         options->progress = true;
-        return LOADER_PARSE_RUN;
-    case OPTION_HELP:
-        return show_help();
-    case OPTION_VERSION:
-        puts(LOADER_PROGRAM " (skua) " SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." //
-             SKUA_STRINGIFY(SKUA_VERSION_MINOR) "."                           //
-             SKUA_STRINGIFY(SKUA_VERSION_PATCH));
-        return fflush(stdout) ? LOADER_PARSE_EXIT_ERROR : LOADER_PARSE_EXIT_OK;
+        return TOOL_PARSE_RUN;
     default:
         return parse_text(option, text, options);
     }
 }
 
 /* What does not go together, and defaults that depend on other options. */
-static enum loader_parse complete(struct loader_options *options)
+static enum tool_parse complete(struct loader_options *options)
 {
     bool is_echo = strncasecmp(options->url, "echo:", 5) == 0;
     if (options->poisson && options->rate <= 0)
-        return complain("without --rate there are no random times:", "--poisson");
+        return skua_tool_complain(&command,
+                                  "without --rate there are no random times:", "--poisson");
     if (options->churn && options->pipeline > 1)
-        return complain("a connection that has one request has no pipeline:", "--churn");
+        return skua_tool_complain(&command,
+                                  "a connection that has one request has no pipeline:", "--churn");
     if (options->body != NULL && options->body_file != NULL)
-        return complain("there is a body already:", options->body_file);
+        return skua_tool_complain(&command, "there is a body already:", options->body_file);
     if (is_echo && (options->body != NULL || options->body_file != NULL || options->method ||
                     options->headers.count > 0 || options->paths.count > 0 || options->path_file))
-        return complain("echo takes no path, method, header or body:", options->url);
+        return skua_tool_complain(&command,
+                                  "echo takes no path, method, header or body:", options->url);
     if (!is_echo && options->message_bytes != 0)
-        return complain("only echo has a --size:", options->url);
+        return skua_tool_complain(&command, "only echo has a --size:", options->url);
     if (options->message_bytes == 0)
         options->message_bytes = 64;
     if (options->method == NULL)
         options->method = options->body != NULL || options->body_file != NULL ? "POST" : "GET";
     if (options->duration_ns == 0)
         options->duration_ns = options->requests != 0 ? SKUA_FOREVER : 10 * SKUA_NS_PER_SEC;
-    return LOADER_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-enum loader_parse skua_loader_options_parse(int argc, char **argv, struct loader_options *options)
+enum tool_parse skua_loader_options_parse(int argc, char **argv, struct loader_options *options)
 {
     *options = (struct loader_options){
         .connections = 10,
@@ -380,25 +330,15 @@ enum loader_parse skua_loader_options_parse(int argc, char **argv, struct loader
         .timeout_ns = 5 * SKUA_NS_PER_SEC,
         .connect_timeout_ns = 5 * SKUA_NS_PER_SEC,
     };
-    opterr = 0;
-    for (;;) {
-        int option = getopt_long(argc, argv, ":c:d:n:r:H:q", long_options, NULL);
-        if (option == -1)
-            break;
-        if (option == '?')
-            return complain("unknown option or one without argument:", argv[optind - 1]);
-        if (option == ':')
-            return complain("an argument is missing after", argv[optind - 1]);
-        enum loader_parse parse = parse_option(option, optarg, options);
-        if (parse != LOADER_PARSE_RUN)
-            return parse;
-    }
+    enum tool_parse parse = skua_tool_parse(&command, argc, argv, options);
+    if (parse != TOOL_PARSE_RUN)
+        return parse;
     if (optind >= argc) {
         fputs(LOADER_PROGRAM ": no URL; try --help\n", stderr);
-        return LOADER_PARSE_EXIT_ERROR;
+        return TOOL_PARSE_USAGE;
     }
     if (optind + 1 < argc)
-        return complain("unexpected argument", argv[optind + 1]);
+        return skua_tool_complain(&command, "unexpected argument", argv[optind + 1]);
     options->url = argv[optind];
     return complete(options);
 }

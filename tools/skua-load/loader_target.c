@@ -12,14 +12,13 @@
 
 #include "loader.h"
 
-#define EXIT_USAGE 2
 #define FILE_BYTES_MAX ((size_t)1 << 30)
 #define FILE_STEP ((size_t)64 * 1024)
 
 static int complain(const char *what, const char *text)
 {
     fprintf(stderr, LOADER_PROGRAM ": %s '%s'; try --help\n", what, text);
-    return EXIT_USAGE;
+    return TOOL_EXIT_USAGE;
 }
 
 static int fail(const char *what, int error)

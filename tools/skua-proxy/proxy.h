@@ -19,6 +19,8 @@
 
 #include <skua/skua.h>
 
+#include "tool_options.h"
+
 #define PROXY_PROGRAM "skua-proxy"
 #define PROXY_LISTEN_MAX 16u
 #define PROXY_BACKENDS_MAX 256u
@@ -94,9 +96,6 @@ struct proxy {
     struct proxy_connection *connections; /* that carry bytes; guarded by lock */
 };
 
-/* What skua_proxy_options_parse() decided. */
-enum proxy_parse { PROXY_PARSE_RUN, PROXY_PARSE_EXIT_OK, PROXY_PARSE_EXIT_ERROR };
-
-enum proxy_parse skua_proxy_options_parse(int argc, char **argv, struct proxy_options *options);
+enum tool_parse skua_proxy_options_parse(int argc, char **argv, struct proxy_options *options);
 
 #endif /* SKUA_PROXY_H */

@@ -4,11 +4,22 @@
 #include "proxy_address.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LISTEN_ADDRESSES_MAX 8u
+#define PORT_MAX 65535u
+
+/* A number, or the name of a service. */
+static bool is_service(const char *text)
+{
+    bool is_number = strspn(text, "0123456789") == strlen(text);
+    return *text != '\0' &&
+           (!is_number || (strlen(text) <= 5 && strtoul(text, NULL, 10) <= PORT_MAX));
+}
 
 int skua_proxy_address_split(const char *text, char host_text[PROXY_HOST_SIZE], const char **host,
                              const char **service)
@@ -21,7 +32,7 @@ int skua_proxy_address_split(const char *text, char host_text[PROXY_HOST_SIZE], 
         if (size == 5 || skua_address_parse(text, &address) < 0)
             return -EINVAL;
     } else {
-        if (colon == NULL || colon[1] == '\0')
+        if (colon == NULL || !is_service(colon + 1))
             return -EINVAL;
         size = (size_t)(colon - text);
         if (size > 2 && text[0] == '[' && text[size - 1] == ']') {

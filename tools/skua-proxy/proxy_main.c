@@ -31,7 +31,6 @@
 #include "proxy_tls.h"
 #include "tool_process.h"
 
-#define EXIT_USAGE 2
 #define LOOK_MS 100                     /* after a signal main looks at the root task this often */
 #define STOP_NS (3 * SKUA_NS_PER_SEC)   /* beyond the drain, for what is left then */
 #define STACK_BYTES ((size_t)32 * 1024) /* of every task: none calls deep */
@@ -69,6 +68,19 @@ static void publish_server(struct run *run, skua_server *server)
     pthread_mutex_unlock(&run->server_lock);
 }
 
+/* Tells where it listens, so that a program that starts this one can read it. */
+static void announce(const struct run *run)
+{
+    for (unsigned i = 0; i < run->listener_count && !run->proxy.options.quiet; i++) {
+        skua_address address;
+        char name[PROXY_NAME_SIZE];
+        int rc = skua_address_of_socket(run->listeners[i], &address);
+        skua_proxy_address_show(rc < 0 ? NULL : &address, name);
+        printf("listening on %s\n", name);
+    }
+    (void)fflush(stdout); /* nobody reads it: no reason not to serve */
+}
+
 static intptr_t serve(struct run *run)
 {
     const struct proxy_options *options = &run->proxy.options;
@@ -85,6 +97,7 @@ static intptr_t serve(struct run *run)
     if (rc < 0)
         return rc;
     publish_server(run, server);
+    announce(run);
     while (skua_sleep_until(SKUA_FOREVER) == 0) {
     }
     for (unsigned i = 0; i < run->listener_count; i++)
@@ -158,7 +171,7 @@ static int catch_signals(struct run *run)
 static int complain_address(const char *text)
 {
     fprintf(stderr, PROXY_PROGRAM ": not an address, HOST:PORT: '%s'; try --help\n", text);
-    return EXIT_USAGE;
+    return TOOL_EXIT_USAGE;
 }
 
 static int open_listeners(struct run *run)
@@ -298,19 +311,6 @@ static void wait_for_end(struct run *run, skua_future *root)
     }
 }
 
-/* Tells where it listens, so that a program that starts this one can read it. */
-static void announce(const struct run *run)
-{
-    for (unsigned i = 0; i < run->listener_count && !run->proxy.options.quiet; i++) {
-        skua_address address;
-        char name[PROXY_NAME_SIZE];
-        int rc = skua_address_of_socket(run->listeners[i], &address);
-        skua_proxy_address_show(rc < 0 ? NULL : &address, name);
-        printf("listening on %s\n", name);
-    }
-    (void)fflush(stdout); /* nobody reads it: no reason not to serve */
-}
-
 static int run_all(struct run *run)
 {
     skua_options options = {
@@ -320,7 +320,6 @@ static int run_all(struct run *run)
     int rc = skua_runtime_start(&run->runtime, &options);
     if (rc < 0)
         return skua_tool_start_error(PROXY_PROGRAM, rc);
-    announce(run);
     skua_future *root = skua_submit(run->runtime, run_root, run);
     /* Done already: it never started and nothing will be heard of it. */
     if (skua_future_peek(root, NULL))
@@ -342,9 +341,9 @@ int main(int argc, char **argv)
 {
     static struct run run;
     skua_tool_open_standard_streams();
-    enum proxy_parse parse = skua_proxy_options_parse(argc, argv, &run.proxy.options);
-    if (parse != PROXY_PARSE_RUN)
-        return parse == PROXY_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_USAGE;
+    enum tool_parse parse = skua_proxy_options_parse(argc, argv, &run.proxy.options);
+    if (parse != TOOL_PARSE_RUN)
+        return skua_tool_parse_status(parse);
     pthread_mutex_init(&run.proxy.lock, NULL);
     skua_proxy_pipes_init(&run.proxy.pipes);
     pthread_mutex_init(&run.server_lock, NULL);

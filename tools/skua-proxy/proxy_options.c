@@ -3,17 +3,12 @@
  */
 #include "proxy.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECONDS_MAX 1000000.0
-
 enum {
-    OPTION_BALANCE = 256,
+    OPTION_BALANCE = TOOL_OPTION_FIRST,
     OPTION_WORKERS,
     OPTION_MAX_CONNECTIONS,
     OPTION_BUFFER,
@@ -31,9 +26,7 @@ enum {
     OPTION_DRAIN,
     OPTION_ACCESS_LOG,
     OPTION_TLS_CERT,
-    OPTION_TLS_KEY,
-    OPTION_HELP,
-    OPTION_VERSION
+    OPTION_TLS_KEY
 };
 
 static const struct option long_options[] = {
@@ -59,12 +52,12 @@ static const struct option long_options[] = {
     {"access-log", required_argument, NULL, OPTION_ACCESS_LOG},
     {"tls-cert", required_argument, NULL, OPTION_TLS_CERT},
     {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, TOOL_OPTION_HELP},
+    {"version", no_argument, NULL, TOOL_OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
 
-static const char help_text[] =
+static const char *const help_text[] = {
     "Usage: " PROXY_PROGRAM " --backend=ADDRESS [OPTION]...\n"
     "Carry TCP connections to one of several backends.\n"
     "\n"
@@ -120,109 +113,81 @@ static const char help_text[] =
     "SIGINT drain, a second one ends at once.\n"
     "\n"
     "Exit status: 0 after a signal that ended it in order, 1 if it cannot serve, 2 for bad "
-    "usage.\n";
+    "usage.\n",
+    NULL,
+};
 
-static enum proxy_parse complain(const char *what, const char *argument)
-{
-    fprintf(stderr,
-            PROXY_PROGRAM ": %s '%s'\nTry '" PROXY_PROGRAM " --help' for more information.\n", what,
-            argument);
-    return PROXY_PARSE_EXIT_ERROR;
-}
+static enum tool_parse parse_option(int option, const char *text, void *arg);
 
-static enum proxy_parse show_text(const char *text)
-{
-    if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
-        fputs(PROXY_PROGRAM ": write error\n", stderr);
-        return PROXY_PARSE_EXIT_ERROR;
-    }
-    return PROXY_PARSE_EXIT_OK;
-}
+static const struct tool_command command = {
+    .program = PROXY_PROGRAM,
+    .help = help_text,
+    .letters = ":l:b:q",
+    .options = long_options,
+    .take = parse_option,
+};
 
-static enum proxy_parse parse_count(const char *text, unsigned min, unsigned max, unsigned *count)
-{
-    char *end;
-    errno = 0;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || value < min || value > max)
-        return complain("not a number in the range allowed:", text);
-    *count = (unsigned)value;
-    return PROXY_PARSE_RUN;
-}
-
-static enum proxy_parse parse_seconds(const char *text, double min, uint64_t *duration_ns)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || seconds < min || seconds > SECONDS_MAX)
-        return complain("not a number of seconds:", text);
-    *duration_ns = (uint64_t)(seconds * 1e9);
-    return PROXY_PARSE_RUN;
-}
-
-static enum proxy_parse add_address(const char *text, const char **addresses, unsigned max,
-                                    unsigned *count)
+static enum tool_parse add_address(const char *text, const char **addresses, unsigned max,
+                                   unsigned *count)
 {
     if (*count == max)
-        return complain("too many addresses:", text);
+        return skua_tool_complain(&command, "too many addresses:", text);
     addresses[(*count)++] = text;
-    return PROXY_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-static enum proxy_parse parse_balance(const char *text, enum proxy_balance *balance)
+static enum tool_parse parse_balance(const char *text, enum proxy_balance *balance)
 {
     if (strcmp(text, "least") == 0)
         *balance = PROXY_LEAST_CONNECTIONS;
     else if (strcmp(text, "round-robin") == 0)
         *balance = PROXY_ROUND_ROBIN;
     else
-        return complain("neither least nor round-robin:", text);
-    return PROXY_PARSE_RUN;
+        return skua_tool_complain(&command, "neither least nor round-robin:", text);
+    return TOOL_PARSE_RUN;
 }
 
-static enum proxy_parse parse_buffer(const char *text, size_t *size)
+static enum tool_parse parse_number(int option, const char *text, struct proxy_options *options)
 {
-    unsigned bytes = 0;
-    enum proxy_parse parse = parse_count(text, 4096, 1u << 20, &bytes);
-    if (parse == PROXY_PARSE_RUN)
-        *size = bytes;
-    return parse;
-}
-
-static enum proxy_parse parse_number(int option, const char *text, struct proxy_options *options)
-{
+    uint64_t bytes = options->buffer_bytes;
+    enum tool_parse parse;
     switch (option) {
     case OPTION_WORKERS:
-        return parse_count(text, 1, SKUA_WORKERS_MAX, &options->workers);
+        return skua_tool_take_unsigned(&command, option, text, 1, SKUA_WORKERS_MAX,
+                                       &options->workers);
     case OPTION_MAX_CONNECTIONS:
-        return parse_count(text, 1, 1000000, &options->connections_max);
+        return skua_tool_take_unsigned(&command, option, text, 1, 1000000,
+                                       &options->connections_max);
     case OPTION_BUFFER:
-        return parse_buffer(text, &options->buffer_bytes);
+        parse = skua_tool_take_count(&command, option, text, 4096, 1u << 20, &bytes);
+        options->buffer_bytes = (size_t)bytes;
+        return parse;
     case OPTION_CHECK_FALL:
-        return parse_count(text, 1, 1000, &options->check_fall);
+        return skua_tool_take_unsigned(&command, option, text, 1, 1000, &options->check_fall);
     case OPTION_CHECK_RISE:
-        return parse_count(text, 1, 1000, &options->check_rise);
+        return skua_tool_take_unsigned(&command, option, text, 1, 1000, &options->check_rise);
     case OPTION_SEND_PROXY:
-        return parse_count(text, 1, 2, &options->send_proxy);
+        return skua_tool_take_unsigned(&command, option, text, 1, 2, &options->send_proxy);
     case OPTION_CONNECT_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->connect_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->connect_timeout_ns);
     case OPTION_FAIL_TIME:
-        return parse_seconds(text, 0.001, &options->fail_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->fail_ns);
     case OPTION_CHECK_INTERVAL:
-        return parse_seconds(text, 0, &options->check_interval_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->check_interval_ns);
     case OPTION_IDLE_TIMEOUT:
-        return parse_seconds(text, 0, &options->idle_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->idle_timeout_ns);
     case OPTION_HALF_TIMEOUT:
-        return parse_seconds(text, 0, &options->half_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->half_timeout_ns);
     case OPTION_HEADER_TIMEOUT:
-        return parse_seconds(text, 0.001, &options->header_timeout_ns);
+        return skua_tool_take_seconds(&command, option, text, 0.001, &options->header_timeout_ns);
     default:
-        return parse_seconds(text, 0, &options->drain_ns);
+        return skua_tool_take_seconds(&command, option, text, 0, &options->drain_ns);
     }
 }
 
-static enum proxy_parse parse_option(int option, const char *text, struct proxy_options *options)
+static enum tool_parse parse_option(int option, const char *text, void *arg)
 {
+    struct proxy_options *options = arg;
     switch (option) {
     case 'l':
         return add_address(text, options->listen, PROXY_LISTEN_MAX, &options->listen_count);
@@ -230,36 +195,30 @@ static enum proxy_parse parse_option(int option, const char *text, struct proxy_
         return add_address(text, options->backends, PROXY_BACKENDS_MAX, &options->backend_count);
     case 'q':
         options->quiet = true;
-        return PROXY_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_BALANCE:
         return parse_balance(text, &options->balance);
     case OPTION_SPLICE:
         options->splice = true;
-        return PROXY_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_ACCEPT_PROXY:
         options->accept_proxy = true;
-        return PROXY_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_ACCESS_LOG:
         options->access_log = text;
-        return PROXY_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_TLS_CERT:
         options->tls_cert = text;
-        return PROXY_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     case OPTION_TLS_KEY:
         options->tls_key = text;
-        return PROXY_PARSE_RUN;
-    case OPTION_HELP:
-        return show_text(help_text);
-    case OPTION_VERSION:
-        return show_text(PROXY_PROGRAM " (skua) " SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." //
-                         SKUA_STRINGIFY(SKUA_VERSION_MINOR) "."                          //
-                         SKUA_STRINGIFY(SKUA_VERSION_PATCH) "\n");
+        return TOOL_PARSE_RUN;
     default:
         return parse_number(option, text, options);
     }
 }
 
-enum proxy_parse skua_proxy_options_parse(int argc, char **argv, struct proxy_options *options)
+enum tool_parse skua_proxy_options_parse(int argc, char **argv, struct proxy_options *options)
 {
     *options = (struct proxy_options){
         .connections_max = 10000,
@@ -272,26 +231,16 @@ enum proxy_parse skua_proxy_options_parse(int argc, char **argv, struct proxy_op
         .header_timeout_ns = 5 * SKUA_NS_PER_SEC,
         .drain_ns = 10 * SKUA_NS_PER_SEC,
     };
-    opterr = 0;
-    for (;;) {
-        int option = getopt_long(argc, argv, ":l:b:q", long_options, NULL);
-        if (option == -1)
-            break;
-        if (option == '?')
-            return complain("unknown option or one without argument:", argv[optind - 1]);
-        if (option == ':')
-            return complain("an argument is missing after", argv[optind - 1]);
-        enum proxy_parse parse = parse_option(option, optarg, options);
-        if (parse != PROXY_PARSE_RUN)
-            return parse;
-    }
+    enum tool_parse parse = skua_tool_parse(&command, argc, argv, options);
+    if (parse != TOOL_PARSE_RUN)
+        return parse;
     if (optind < argc)
-        return complain("unexpected argument", argv[optind]);
+        return skua_tool_complain(&command, "unexpected argument", argv[optind]);
     if (options->backend_count == 0)
-        return complain("this option is needed:", "--backend");
+        return skua_tool_complain(&command, "this option is needed:", "--backend");
     if (options->tls_key != NULL && options->tls_cert == NULL)
-        return complain("there is a key and no certificate:", options->tls_key);
+        return skua_tool_complain(&command, "there is a key and no certificate:", options->tls_key);
     if (options->listen_count == 0)
         options->listen[options->listen_count++] = "127.0.0.1:0";
-    return PROXY_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }

@@ -13,6 +13,7 @@
 
 #include "sum_digest.h"
 #include "sum_text.h"
+#include "tool_options.h"
 
 #define SUM_PROGRAM "skua-sum"
 
@@ -37,9 +38,6 @@ struct sum_options {
     int name_count;
 };
 
-/* What skua_sum_options_parse() decided. */
-enum sum_parse { SUM_PARSE_RUN, SUM_PARSE_EXIT_OK, SUM_PARSE_EXIT_ERROR };
-
-enum sum_parse skua_sum_options_parse(int argc, char **argv, struct sum_options *options);
+enum tool_parse skua_sum_options_parse(int argc, char **argv, struct sum_options *options);
 
 #endif /* SKUA_SUM_H */

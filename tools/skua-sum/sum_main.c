@@ -235,14 +235,14 @@ static int run_all(struct run *run)
 int main(int argc, char **argv)
 {
     static struct run run;
-    enum sum_parse parse;
+    enum tool_parse parse;
     int status;
 
     skua_tool_open_standard_streams();
     setlocale(LC_CTYPE, "");
     parse = skua_sum_options_parse(argc, argv, &run.options);
-    if (parse != SUM_PARSE_RUN)
-        return parse == SUM_PARSE_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (parse != TOOL_PARSE_RUN)
+        return parse == TOOL_PARSE_SHOWN ? EXIT_SUCCESS : EXIT_FAILURE;
     if (skua_sum_digest_init(&run.digest, run.options.algorithm, run.options.bits)) {
         fputs(run.options.bits ? SUM_PROGRAM ": this OpenSSL makes BLAKE2b of 512 bits only\n"
                                : SUM_PROGRAM ": this OpenSSL lacks the algorithm\n",

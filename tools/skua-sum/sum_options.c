@@ -13,16 +13,14 @@
 #include <skua/skua.h>
 
 enum {
-    OPTION_TAG = 256,
+    OPTION_TAG = TOOL_OPTION_FIRST,
     OPTION_QUIET,
     OPTION_STATUS,
     OPTION_STRICT,
     OPTION_IGNORE_MISSING,
     OPTION_PROGRESS,
     OPTION_NO_PROGRESS,
-    OPTION_STATS,
-    OPTION_HELP,
-    OPTION_VERSION
+    OPTION_STATS
 };
 
 static const char short_options[] = "a:bcH:j:l:LPrtwz";
@@ -46,12 +44,12 @@ static const struct option long_options[] = {
     {"progress", no_argument, NULL, OPTION_PROGRESS},
     {"no-progress", no_argument, NULL, OPTION_NO_PROGRESS},
     {"stats", no_argument, NULL, OPTION_STATS},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, TOOL_OPTION_HELP},
+    {"version", no_argument, NULL, TOOL_OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
 
-static const char help_text[] =
+static const char *const help_text[] = {
     "Usage: " SUM_PROGRAM " [OPTION]... [FILE]...\n"
     "Print or check checksums of files and trees, on all processors.\n"
     "\n"
@@ -86,27 +84,20 @@ static const char help_text[] =
     "      --version     output version information and exit\n"
     "\n"
     "Exit status: 0 if all went well, 1 if something failed or did not match,\n"
-    "130 or 143 after an interrupt or a termination signal.\n";
+    "130 or 143 after an interrupt or a termination signal.\n",
+    NULL,
+};
 
-static enum sum_parse usage_error(void)
+static enum tool_parse usage_error(void)
 {
     fputs("Try '" SUM_PROGRAM " --help' for more information.\n", stderr);
-    return SUM_PARSE_EXIT_ERROR;
+    return TOOL_PARSE_USAGE;
 }
 
-static enum sum_parse complain(const char *what)
+static enum tool_parse complain(const char *what)
 {
     fprintf(stderr, SUM_PROGRAM ": %s\n", what);
     return usage_error();
-}
-
-static enum sum_parse show_text(const char *text)
-{
-    if (fputs(text, stdout) == EOF || fflush(stdout)) {
-        fputs(SUM_PROGRAM ": write error\n", stderr);
-        return SUM_PARSE_EXIT_ERROR;
-    }
-    return SUM_PARSE_EXIT_OK;
 }
 
 /* Reads a decimal number in [0, @max]. */
@@ -125,21 +116,21 @@ static bool parse_number(const char *text, unsigned long max, unsigned *number)
     return true;
 }
 
-static enum sum_parse parse_length(const char *text, struct sum_options *options)
+static enum tool_parse parse_length(const char *text, struct sum_options *options)
 {
     if (!parse_number(text, UINT32_MAX, &options->bits)) {
         fprintf(stderr, SUM_PROGRAM ": invalid length: '%s'\n", text);
-        return SUM_PARSE_EXIT_ERROR;
+        return TOOL_PARSE_USAGE;
     }
     if (options->bits % 8 == 0)
-        return SUM_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     fprintf(stderr, SUM_PROGRAM ": invalid length: '%s'\n", text);
     fputs(SUM_PROGRAM ": length is not a multiple of 8\n", stderr);
-    return SUM_PARSE_EXIT_ERROR;
+    return TOOL_PARSE_USAGE;
 }
 
 /* An option that has an argument. */
-static enum sum_parse take_valued(int option, struct sum_options *options)
+static enum tool_parse take_valued(int option, struct sum_options *options)
 {
     static const char *const families[] = {"1",      "xxh64", "64",     "xxh64", "2",
                                            "xxh128", "128",   "xxh128", "3",     "xxh3"};
@@ -148,9 +139,9 @@ static enum sum_parse take_valued(int option, struct sum_options *options)
         return parse_length(optarg, options);
     if (option == 'j') {
         if (parse_number(optarg, SKUA_WORKERS_MAX, &options->workers) && options->workers)
-            return SUM_PARSE_RUN;
+            return TOOL_PARSE_RUN;
         fprintf(stderr, SUM_PROGRAM ": invalid number of workers: '%s'\n", optarg);
-        return SUM_PARSE_EXIT_ERROR;
+        return TOOL_PARSE_USAGE;
     }
     if (option == 'H') {
         options->algorithm = SUM_ALGORITHM_COUNT;
@@ -161,7 +152,7 @@ static enum sum_parse take_valued(int option, struct sum_options *options)
         options->algorithm = skua_sum_algorithm_find(optarg);
     }
     if (options->algorithm != SUM_ALGORITHM_COUNT)
-        return SUM_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     fprintf(stderr, SUM_PROGRAM ": unknown algorithm: '%s'\n", optarg);
     return usage_error();
 }
@@ -226,8 +217,8 @@ static void take_flag(int option, struct sum_options *options, struct parse_stat
 }
 
 /* Refuses combinations that mean nothing, in coreutils' words. */
-static enum sum_parse check_combination(const struct sum_options *options,
-                                        const struct parse_state *state)
+static enum tool_parse check_combination(const struct sum_options *options,
+                                         const struct parse_state *state)
 {
     if (options->bits && options->algorithm != SUM_BLAKE2B)
         return complain("--length is only supported with --algorithm=blake2b");
@@ -244,7 +235,7 @@ static enum sum_parse check_combination(const struct sum_options *options,
     if (options->recurse && options->check)
         return complain("the --recursive option is meaningless when verifying checksums");
     if (options->check)
-        return SUM_PARSE_RUN;
+        return TOOL_PARSE_RUN;
     if (options->ignore_missing)
         return complain("the --ignore-missing option is meaningful only when verifying checksums");
     if (options->status)
@@ -255,36 +246,34 @@ static enum sum_parse check_combination(const struct sum_options *options,
         return complain("the --quiet option is meaningful only when verifying checksums");
     if (options->strict)
         return complain("the --strict option is meaningful only when verifying checksums");
-    return SUM_PARSE_RUN;
+    return TOOL_PARSE_RUN;
 }
 
-enum sum_parse skua_sum_options_parse(int argc, char **argv, struct sum_options *options)
+enum tool_parse skua_sum_options_parse(int argc, char **argv, struct sum_options *options)
 {
     static char standard_input[] = "-";
     static char *no_names[] = {standard_input, NULL};
     struct parse_state state = {.progress = -1};
-    enum sum_parse parse = SUM_PARSE_RUN;
+    enum tool_parse parse = TOOL_PARSE_RUN;
     static char program[] = SUM_PROGRAM;
     int option;
 
     *options = (struct sum_options){0};
     argv[0] = program; /* getopt's messages begin with it */
-    while (parse == SUM_PARSE_RUN &&
+    while (parse == TOOL_PARSE_RUN &&
            (option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
         if (option == '?')
             return usage_error();
-        if (option == OPTION_HELP)
-            return show_text(help_text);
-        if (option == OPTION_VERSION)
-            return show_text(SUM_PROGRAM
-                             " (Skua) " SKUA_STRINGIFY(SKUA_VERSION_MAJOR) "." SKUA_STRINGIFY(
-                                 SKUA_VERSION_MINOR) "." SKUA_STRINGIFY(SKUA_VERSION_PATCH) "\n");
+        if (option == TOOL_OPTION_HELP)
+            return skua_tool_show(SUM_PROGRAM, help_text);
+        if (option == TOOL_OPTION_VERSION)
+            return skua_tool_show_version(SUM_PROGRAM);
         if (optarg)
             parse = take_valued(option, options);
         else
             take_flag(option, options, &state);
     }
-    if (parse == SUM_PARSE_RUN)
+    if (parse == TOOL_PARSE_RUN)
         parse = check_combination(options, &state);
     options->names = optind < argc ? argv + optind : no_names;
     options->name_count = optind < argc ? argc - optind : 1;
