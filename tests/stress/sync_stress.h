@@ -165,7 +165,7 @@ struct games {
     } news;
     struct {
         skua_pool *pool;
-        _Atomic uint64_t created, destroyed;
+        _Atomic uint64_t created, there; /* ever, and now */
     } pool;
     struct {
         skua_single_flight flight;
