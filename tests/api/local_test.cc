@@ -267,9 +267,13 @@ TEST_F(Local, ASetDuringAForkIsSeenOrNot)
             EXPECT_EQ(skua_local_set(&owned, i), 0);
             skua_call calls[8] = {};
             for (skua_call &call : calls) {
+                /* Long enough for one that sleeps to come for it. */
                 call.fn = [](void *) -> intptr_t {
+                    uint64_t end_ns = skua_after(20 * SKUA_NS_PER_US);
                     intptr_t value = skua_local_get(&owned, -1);
                     EXPECT_EQ(skua_local_set(&owned, value + 1000000), 0);
+                    while (skua_now() < end_ns)
+                        ;
                     return value > 0 ? 0 : -EIO;
                 };
             }
