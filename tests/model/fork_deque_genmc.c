@@ -10,6 +10,16 @@
  * GenMC watches for data races. A barrier for both sides is a fence on each: the compiler barrier
  * in the owner's join is taken as one. -DNO_FENCE leaves that out, and must show a bug.
  *
+ * Nidhugg takes it, too, and explores what x86 does (TSO); with a genmc.h that declares
+ * void __VERIFIER_assume(int):
+ *
+ *   clang-14 -g0 -O0 -Xclang -disable-O0-optnone -S -emit-llvm -DSCENARIO=1 -I. -Iinclude -Isrc
+ *            tests/model/fork_deque_genmc.c -o deque.ll
+ *   opt-14 -S -mem2reg deque.ll -o deque.opt.ll
+ *   nidhugg --tso deque.opt.ll
+ *
+ * Not --pso: there Nidhugg gives release stores no meaning, and finds a bug in message passing.
+ *
  * Results: see fork_deque_model.c.
  */
 #define SKUA_DEQUE_SLOTS 5u

@@ -20,6 +20,10 @@
  *         executions, 32 s) and --imm (69126, 81 s). With each label of core/fork_deque.h weakened
  *         to relaxed, or the fence of [claim] left out on either side, it reports a data race. For
  *         the command see there.
+ *
+ * NIDHUGG Version 0.4 (commit 0aea4d23, LLVM 14) on the same file, --tso: no errors in scenarios 1
+ *         to 7 (5: 50579 traces, 112 s; the others 4 s at most). With -DNO_FENCE it reports that a
+ *         job has not run once.
  */
 #include "core/fork_deque.h"
 #include "explorer.h"
