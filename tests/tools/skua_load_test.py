@@ -689,6 +689,7 @@ class LifeTest(Case):
             self.assertEqual((code, out), (0, ""))
             self.assertRegex(err, r"^( +\d s +[\d.]+ requests/s  0 errors\n)+$")
             self.assertEqual(run("-n5", "-q", url + "/plaintext"), (0, "", ""))
+            self.assertEqual(run("-n5", "-q", url + "/nothing"), (1, "", "skua-load: 5 errors\n"))
 
     def test_output_that_cannot_be_written_is_a_failure(self):
         with Server(always(HELLO)) as server:
@@ -699,6 +700,21 @@ class LifeTest(Case):
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(b"No space left", done.stderr)
             self.assertEqual(run("-n5", "--json=/nonexistent/x", server.url())[0], 1)
+
+    def test_results_of_before_stay_until_there_are_new_ones(self):
+        with tempfile.TemporaryDirectory() as folder, Server(always(HELLO)) as server:
+            path = os.path.join(folder, "results")
+            old = "before " * 2000
+            with open(path, "w", encoding="ascii") as file:
+                file.write(old)
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                port = listener.getsockname()[1]
+            self.assertEqual(run("--json=" + path, "http://127.0.0.1:%d/" % port)[0], 1)
+            with open(path, encoding="ascii") as file:
+                self.assertEqual(file.read(), old)
+            self.assertEqual(run("-n5", "--json=" + path, server.url())[0], 0)
+            with open(path, encoding="ascii") as file:
+                self.check(json.load(file))
 
     def test_nobody_there(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -13,7 +13,7 @@ import unittest
 
 DEADLINE_S = 60
 PROGRAMS = []
-# The option of each that takes a number of seconds, its least, and one that takes none.
+# An option of each that takes a number of seconds, and the least it takes.
 SECONDS = {"skua-proxy": ("--fail-time", "0.001"), "skua-httpd": ("--drain", "0"),
            "skua-load": ("--warmup", "0"), "skua-crawl": ("--grace", "0")}
 

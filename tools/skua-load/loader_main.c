@@ -9,6 +9,7 @@
 #include "loader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -73,9 +74,16 @@ static int check_descriptors(const struct run *run)
     return EXIT_FAILURE;
 }
 
+/* What is in the file stays until there is something else to be written. */
 static FILE *open_json(const char *path)
 {
-    return strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+    if (strcmp(path, "-") == 0)
+        return stdout;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file == NULL && fd >= 0)
+        (void)close(fd);
+    return file;
 }
 
 /* Returns an exit status; 0 if all is there. */
@@ -208,6 +216,8 @@ static int print_json(struct run *run, const struct loader_report *report)
 {
     FILE *out = run->json;
     run->json = NULL;
+    if (out != stdout)
+        (void)!ftruncate(fileno(out), 0); /* a pipe or a device has nothing to be cut */
     skua_loader_json_print(report, out);
     bool failed = ferror(out) != 0;
     failed |= (out == stdout ? fflush(out) : fclose(out)) != 0;

@@ -167,6 +167,12 @@ static enum tool_parse parse_method(const char *text, const char **method)
     return TOOL_PARSE_RUN;
 }
 
+static enum tool_parse fail_memory(void)
+{
+    fputs(LOADER_PROGRAM ": out of memory\n", stderr);
+    return TOOL_PARSE_ERROR;
+}
+
 static enum tool_parse add_header(const char *text, struct loader_options *options)
 {
     static const char *const own[] = {"Content-Length:", "Transfer-Encoding:"};
@@ -184,14 +190,14 @@ static enum tool_parse add_header(const char *text, struct loader_options *optio
                 &command, "this header follows from the body and cannot be given:", text);
     }
     if (skua_loader_words_add(&options->headers, text) < 0)
-        return skua_tool_complain(&command, "no memory for", text);
+        return fail_memory();
     return TOOL_PARSE_RUN;
 }
 
 static enum tool_parse add_path(const char *text, struct loader_options *options)
 {
     if (skua_loader_words_add(&options->paths, text) < 0)
-        return skua_tool_complain(&command, "no memory for", text);
+        return fail_memory();
     return TOOL_PARSE_RUN;
 }
 
