@@ -87,7 +87,7 @@ static void stand_in(skua_runtime *runtime)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-/* Whether @worker is in its engine, asleep or not. */
+/* Whether @worker is in its engine, asleep or not; or another, which rescues it. */
 static bool is_in_engine(struct skua_worker *worker)
 {
     if (worker->alone)
@@ -153,7 +153,8 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
         goes_on(worker, watch);
         return;
     }
-    if (now_ns - watch->since_ns < worker->thread.runtime->block_ns)
+    /* Found, and no turn since: it still is, even if its engine is locked, by a rescuer. */
+    if (watch->blocked || now_ns - watch->since_ns < worker->thread.runtime->block_ns)
         return;
     if (is_in_engine(worker)) {
         goes_on(worker, watch);
@@ -164,7 +165,7 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
         watch->outside && atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) == NULL;
     watch->outside = true;
     struct skua_thread_look look;
-    if (watch->blocked || !is_asleep_twice(worker, watch, &look, now_ns))
+    if (!is_asleep_twice(worker, watch, &look, now_ns))
         return;
     watch->blocked = true;
     count_blocked(worker->thread.runtime, 1);
