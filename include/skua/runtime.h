@@ -103,7 +103,8 @@ typedef struct skua_worker_stats {
     uint64_t enters;   /* system calls into the ring, or of epoll's */
     uint64_t offloads; /* jobs and hops sent to executors from here */
     uint64_t timers_fired;
-    uint64_t stack_high_water_bytes; /* deepest use of a stack of this worker, to the page */
+    uint64_t stack_high_water_bytes; /* as skua_runtime_info(), or idle workers that gave stacks
+                                        back, last found it: the same for all workers */
     uint64_t jobs_stolen;            /* of fork and join, taken by this worker */
     uint64_t jobs_published;         /* made public here because somebody asked */
     uint64_t jobs_forced;            /* times this worker forced jobs out of a busy one */
@@ -218,7 +219,8 @@ SKUA_API ssize_t skua_runtime_list(skua_runtime *runtime, skua_task_info *tasks,
 SKUA_API skua_runtime *skua_runtime_current(void);
 
 /**
- * Tells what runs: engine, ring mode, workers, stacks.
+ * Tells what runs: engine, ring mode, workers, stacks. Looks at the pages of all stacks for the
+ * mark, so that with many of them it is nothing for a hot path, unlike skua_runtime_stats().
  *
  * Context: any; never waits.
  * Cancellation: not a cancellation point.

@@ -744,6 +744,14 @@ void skua_stack_pool_info(struct skua_stack_pool *pool, struct skua_stack_pool_i
     info->guard = skua_memory_guard_name();
 }
 
+uint64_t skua_stack_pool_high_water(struct skua_stack_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    uint64_t high_water_bytes = pool->high_water_bytes;
+    pthread_mutex_unlock(&pool->lock);
+    return high_water_bytes;
+}
+
 const struct skua_stack *skua_stack_find_guard(const void *address)
 {
     uintptr_t at = (uintptr_t)address;

@@ -79,6 +79,9 @@ bool skua_stack_pool_trim(struct skua_stack_pool *pool, unsigned budget);
 /* Reads sizes and the high-water mark (by mincore, page by page: slow, harmless to everybody). */
 void skua_stack_pool_info(struct skua_stack_pool *pool, struct skua_stack_pool_info *info);
 
+/* The high-water mark as that, or a trim, last found it: nothing is looked at. */
+uint64_t skua_stack_pool_high_water(struct skua_stack_pool *pool);
+
 /*
  * The stack whose guard page, or the page below it, holds @address; NULL if none does.
  * Async-signal-safe, any thread, all live pools of the process.

@@ -185,8 +185,6 @@ int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats 
     struct skua_worker *worker = &runtime->workers[index];
     struct skua_worker_counters *c = &worker->counters;
     struct skua_engine *engine = worker->engine;
-    struct skua_stack_pool_info stacks;
-    skua_stack_pool_info(runtime->stacks, &stacks);
     /* relaxed, all of them: each is some recent value of its own */
 #define READ(field) atomic_load_explicit(&(field), memory_order_relaxed)
     *stats = (skua_worker_stats){
@@ -203,7 +201,7 @@ int skua_runtime_stats(skua_runtime *runtime, unsigned index, skua_worker_stats 
         .enters = READ(engine->enters_total),
         .offloads = READ(c->offloads),
         .timers_fired = READ(c->timers_fired),
-        .stack_high_water_bytes = stacks.high_water_bytes,
+        .stack_high_water_bytes = skua_stack_pool_high_water(runtime->stacks),
         .jobs_stolen = READ(c->jobs_stolen),
         .jobs_published = READ(c->jobs_published),
         .jobs_forced = READ(c->jobs_forced),
