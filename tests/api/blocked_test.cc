@@ -187,7 +187,7 @@ TEST_F(Blocked, AllWorkersMayBeWhileOthersGoOn)
         working.push_back(submitBody(runtime.get(), works));
     for (skua_future *future : working)
         EXPECT_EQ(skua_await(future), 7);
-    /* More for a moment: a stand-in may wait for a lock of a sanitizer's whose holder has no CPU. */
+    /* More for a moment: a stand-in may wait for a lock of a sanitizer's; its holder has no CPU. */
     EXPECT_GE(infoOf(runtime.get()).blocked, kWorkers);
     EXPECT_TRUE(waitUntil([&] { return infoOf(runtime.get()).blocked == kWorkers; }));
     EXPECT_GE(infoOf(runtime.get()).stand_ins, 1u);
