@@ -72,7 +72,7 @@ typedef struct skua_options {
 typedef struct skua_info {
     char engine[16];       /* "uring", "epoll"; "sim" in a simulation */
     char engine_mode[112]; /* how it was set up, what it lacks, and why it is this one: readable,
-                              for example "one-shot pwait2 nowait (io_uring refused: EPERM)" */
+                              for example "pwait2 nowait (io_uring refused: EPERM)" */
     unsigned workers;
     unsigned cpus_allowed;
     size_t stack_size_bytes;         /* default size, as reserved */

@@ -39,6 +39,9 @@
 
 struct skua_engine;
 
+/* buf_index, as SKUA_OP_RECV_LATER: the task has received from this socket before. Not public. */
+#define SKUA_OP_RECV_AGAIN 2
+
 /* The runtime's view of skua_op.private_, hence may_alias. */
 struct __attribute__((may_alias)) skua_op_private {
     struct skua_list link;         /* in the submitter's list of ops in flight */
@@ -70,6 +73,7 @@ struct skua_engine_config {
 /* What every engine does. All functions are set. */
 struct skua_engine_ops {
     const char *name;
+    bool gathers; /* one system call passes on many ops; else each makes its own */
 
     /* Makes an engine owned by the calling thread. 0 or -errno; nothing is left behind. */
     int (*create)(struct skua_engine **engine, const struct skua_engine_config *config);
@@ -79,7 +83,8 @@ struct skua_engine_ops {
 
     /*
      * Takes @op. 0, or -errno and the op stays the caller's: -ENOSYS if this engine or kernel
-     * cannot do it (the caller offloads it), -ENOMEM, -EAGAIN.
+     * cannot do it (the caller offloads it), -ENOMEM, -EAGAIN. 1: it is over at once, its result is
+     * set, and nobody calls complete(); only if the caller has set at_once, which counts these.
      */
     int (*submit)(struct skua_engine *engine, skua_op *op);
 
@@ -119,6 +124,7 @@ struct skua_engine {
     _Atomic unsigned queued;    /* submitted here, not yet passed to the kernel */
     _Atomic unsigned in_flight; /* submitted and not completed, the queued included */
     unsigned batch_max; /* the owner's, who may change it; 0: no limit. What is left comes first */
+    unsigned at_once;   /* the owner's: how many submit() may end at once; see there */
     bool cancel_missed; /* set by poll() and rescue(), cleared by their caller; see CANCEL */
     _Atomic uint64_t submitted_total;
     _Atomic uint64_t completed_total;

@@ -2,12 +2,12 @@
  * engine/epoll.c - the epoll engine: for kernels, containers and limits that refuse io_uring.
  *
  * WHAT   submit() tries the op by a system call that does not block (epoll_ops.c). If there is a
- *        result the op is put on the list done, and the next poll() completes it. If not, it waits
- *        in the list of its descriptor; poll() tells epoll of those lists, in one call for each
- *        descriptor that has changed, sleeps, and tries the first waits of every descriptor that
- *        has become ready. What has no form that does not block is declined with -ENOSYS: the
- *        caller has a blocking executor. So an answer to a request costs one epoll_ctl(2), one
- *        receive and one send, and its share of an epoll_wait(2).
+ *        result the op is over, if the caller allows that (at_once), or is put on the list done,
+ *        and the next poll() completes it. If not, it waits in the list of its descriptor; poll()
+ *        tells epoll of those lists, where it need be told (epoll_fd.c), sleeps, and tries the
+ *        first waits of every descriptor that has become ready. What has no form that does not
+ *        block is declined with -ENOSYS: the caller has a blocking executor. So an answer to a
+ *        request costs one receive and one send, and its share of an epoll_wait(2).
  *
  * WHO    sched/, through engine.h. Everything is the owner's but wake(), now(), describe() and the
  *        counters; a rescuer has it by turns with the owner, under the lock of their user. epoll
@@ -18,23 +18,6 @@
  * IDENTITY  skua_op_private.engine is the address of the op's wait, or, once it is over, that of
  *        the next op on done, plus 1. No message to the kernel names an op, so no late answer can
  *        hit the next use of one. An event names a descriptor number and a generation.
- *
- * STALE  epoll knows a descriptor as a pair of number and open file, and forgets it when the last
- *        reference to the open file goes. Any thread, or a plain close(2), may close a descriptor
- *        and another open its number anew, and this engine is not told. So nothing is taken for
- *        registered: every new wait is followed by an EPOLL_CTL_MOD or ADD before the next sleep,
- *        which the kernel looks up by the file the number now stands for. MOD answers ENOENT if
- *        this file is not in the set: then it is added; ADD answers EEXIST if it is: then it is
- *        modified. Which of them comes first (is_known) is a guess that may cost one call more.
- *        Both look at the file, so data that came before is not missed. EPOLLONESHOT: an event
- *        disarms, so no event comes that nobody waits for. A file that lives on under another
- *        number (dup(2), fork(2)) after its own was reused may still give one event, of an older
- *        generation: it is ignored.
- *        An edge-triggered registration that stays would save the epoll_ctl(2); but a reused
- *        number would then wait for ever, and finding that out takes a system call as well.
- *        Unlike a ring this holds no reference to the file: an op on a descriptor that is closed
- *        while it waits is over only when cancelled, or, if the number is reused and waited on,
- *        goes on with the new file. (skua/socket.h forbids such a close.)
  *
  * SKIPPING THE TRY  After a receive from a stream that took less than it could, the next one is not
  *        tried but waits at once (is_drained): whoever has just answered has to wait for the next
@@ -92,7 +75,6 @@ enum wake_state { RUNNING, NOTIFIED, SLEEPING_FUTEX, SLEEPING_EPOLL };
 #define DONE UINT64_C(1)           /* in skua_op_private.engine: the rest is the next op on done */
 #define DATA_WAKE UINT64_C(0)      /* of events; others have a generation, which is not 0 */
 #define LATER_NS UINT64_C(1000000) /* between two tries of what has no readiness */
-#define ARM_TRIES 4                /* of MOD and ADD in turn, while others close and open */
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_SEC UINT64_C(1000000000)
 
@@ -146,60 +128,6 @@ static unsigned reap(struct skua_epoll *e, unsigned max)
     return completed;
 }
 
-/* ---- descriptors ----------------------------------------------------------------------------- */
-
-/* What is known of @fd; NULL if nothing was ever waited for on it. */
-static struct skua_epoll_fd *fd_find(struct skua_epoll *e, int fd)
-{
-    unsigned chunk = (unsigned)fd / SKUA_EPOLL_CHUNK; /* a negative one is beyond all of them */
-    if (chunk >= e->chunk_count || e->chunks[chunk] == NULL)
-        return NULL;
-    return &e->chunks[chunk][(unsigned)fd % SKUA_EPOLL_CHUNK];
-}
-
-static bool chunks_grow(struct skua_epoll *e, unsigned count_min)
-{
-    unsigned count = skua_max(count_min, e->chunk_count * 2);
-    struct skua_epoll_fd **chunks = realloc(e->chunks, count * sizeof(*chunks));
-    if (chunks == NULL)
-        return false;
-    memset(chunks + e->chunk_count, 0, (count - e->chunk_count) * sizeof(*chunks));
-    e->chunks = chunks;
-    e->chunk_count = count;
-    return true;
-}
-
-/* The same, made if need be. @fd was open just now. NULL: no memory. */
-static struct skua_epoll_fd *fd_make(struct skua_epoll *e, int fd)
-{
-    struct skua_epoll_fd *found = fd_find(e, fd);
-    if (skua_likely(found != NULL))
-        return found;
-    skua_assert(fd >= 0);
-    unsigned chunk = (unsigned)fd / SKUA_EPOLL_CHUNK;
-    if (chunk >= e->chunk_count && !chunks_grow(e, chunk + 1))
-        return NULL;
-    struct skua_epoll_fd *entries = calloc(SKUA_EPOLL_CHUNK, sizeof(*entries));
-    if (entries == NULL)
-        return NULL;
-    for (unsigned i = 0; i < SKUA_EPOLL_CHUNK; i++) {
-        entries[i].fd = (int)(chunk * SKUA_EPOLL_CHUNK + i);
-        skua_list_init(&entries[i].waits);
-        skua_list_init(&entries[i].dirty);
-    }
-    e->chunks[chunk] = entries;
-    return fd_find(e, fd);
-}
-
-/* The kernel has to be told of @at's waits. */
-static void fd_mark_dirty(struct skua_epoll *e, struct skua_epoll_fd *at)
-{
-    if (!skua_list_empty(&at->dirty))
-        return;
-    skua_list_push(&e->dirty, &at->dirty);
-    skua_gauge_add(&e->engine.queued, 1);
-}
-
 /* ---- waits ----------------------------------------------------------------------------------- */
 
 /* Sees to it that there is a spare wait. */
@@ -225,11 +153,10 @@ static bool wait_place(struct skua_epoll *e, struct skua_epoll_wait *wait, int64
         skua_list_push(&e->later, &wait->link);
         return true;
     }
-    wait->at = fd_make(e, wait->attempt.fd);
+    wait->at = skua_epoll_fd_make(e, wait->attempt.fd);
     if (wait->at == NULL)
         return false;
-    skua_list_push(&wait->at->waits, &wait->link);
-    fd_mark_dirty(e, wait->at);
+    skua_epoll_fd_wait(e, wait);
     return true;
 }
 
@@ -252,7 +179,7 @@ static int64_t wait_try(struct skua_epoll_wait *wait, uint32_t ready)
     wait->attempt.is_drained = false;
     int64_t result = skua_epoll_attempt(wait->op, &wait->attempt);
     if (was_at != NULL && skua_epoll_direction(wait->op) == EPOLLIN)
-        was_at->is_drained = wait->attempt.is_drained && was_at->is_stream;
+        was_at->is_drained = wait->attempt.is_drained && was_at->kind != SKUA_EPOLL_DATAGRAM;
     return result;
 }
 
@@ -269,27 +196,6 @@ static void wait_settle(struct skua_epoll *e, struct skua_epoll_wait *wait, int6
 
 /* ---- arming ---------------------------------------------------------------------------------- */
 
-/* One epoll_ctl(2) for @at, or two if the guess was wrong. 0 or -errno. */
-static int fd_control(struct skua_epoll *e, struct skua_epoll_fd *at, uint32_t events)
-{
-    struct epoll_event event = {.events = events | EPOLLONESHOT};
-    event.data.u64 = (uint64_t)at->generation << 32 | (uint32_t)at->fd;
-    for (int tries = 0;; tries++) {
-        int operation = at->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-        skua_counter_add(&e->engine.enters_total, 1);
-        if (epoll_ctl(e->epoll_fd, operation, at->fd, &event) == 0) {
-            if (!at->is_known)
-                at->is_stream = skua_epoll_is_stream(at->fd);
-            at->is_known = true;
-            return 0;
-        }
-        int error = errno;
-        if ((error != ENOENT && error != EEXIST) || tries == ARM_TRIES)
-            return -error;
-        at->is_known = error == EEXIST;
-    }
-}
-
 /* @at cannot be waited for: each of its ops gets its own error if it has one, @error if not. */
 static void fd_fail(struct skua_epoll *e, struct skua_epoll_fd *at, int error)
 {
@@ -302,28 +208,15 @@ static void fd_fail(struct skua_epoll *e, struct skua_epoll_fd *at, int error)
     }
 }
 
-/* Tells the kernel what @at's waits are for. */
-static void fd_arm(struct skua_epoll *e, struct skua_epoll_fd *at)
-{
-    if (skua_list_empty(&at->waits))
-        return;
-    uint32_t events = 0;
-    for (struct skua_list *link = at->waits.next; link != &at->waits; link = link->next)
-        events |= wait_of_link(link)->attempt.events;
-    if (++e->generation == 0)
-        e->generation = 1;
-    at->generation = e->generation;
-    int rc = fd_control(e, at, events);
-    if (skua_unlikely(rc < 0))
-        fd_fail(e, at, rc);
-}
-
 static void arm_dirty(struct skua_epoll *e)
 {
     struct skua_list *link;
     while ((link = skua_list_pop(&e->dirty)) != NULL) {
+        struct skua_epoll_fd *at = skua_container_of(link, struct skua_epoll_fd, dirty);
         skua_gauge_add(&e->engine.queued, -1);
-        fd_arm(e, skua_container_of(link, struct skua_epoll_fd, dirty));
+        int rc = skua_epoll_fd_register(e, at);
+        if (skua_unlikely(rc < 0))
+            fd_fail(e, at, rc);
     }
 }
 
@@ -347,7 +240,7 @@ static void fd_ready(struct skua_epoll *e, struct skua_epoll_fd *at, uint32_t re
         bool is_wanted = (ready & (wait->attempt.events | SKUA_EPOLL_ALWAYS)) != 0;
         if (!is_wanted || (direction & blocked) != 0) {
             skua_list_push(&at->waits, link);
-            fd_mark_dirty(e, at);
+            skua_epoll_fd_mark_dirty(e, at);
             continue;
         }
         int64_t result = wait_try(wait, ready);
@@ -362,11 +255,11 @@ static void take_event(struct skua_epoll *e, const struct epoll_event *event)
     uint64_t data = event->data.u64;
     if (data == DATA_WAKE)
         return;
-    struct skua_epoll_fd *at = fd_find(e, (int)(uint32_t)data);
+    struct skua_epoll_fd *at = skua_epoll_fd_find(e, (int)(uint32_t)data);
     skua_assert(at != NULL);
     if (at->generation != data >> 32)
         return; /* of an open file that had this number before */
-    at->generation = 0;
+    skua_epoll_fd_event(e, at, event->events);
     fd_ready(e, at, event->events);
 }
 
@@ -391,11 +284,14 @@ static int wait_events(struct skua_epoll *e, uint64_t deadline_ns)
                       is_for_ever ? -1 : (int)skua_min(timeout_ms, (uint64_t)INT_MAX));
 }
 
-static void take_events(struct skua_epoll *e, uint64_t deadline_ns)
+/* How many there were. */
+static int take_events(struct skua_epoll *e, uint64_t deadline_ns)
 {
     int count = wait_events(e, deadline_ns);
+    e->now_ns = skua_clock_now();
     for (int i = 0; i < count; i++) /* negative: EINTR, a reason to return like any other */
         take_event(e, &e->events[i]);
+    return count;
 }
 
 /* Tries what has no readiness, if it is time. */
@@ -433,9 +329,10 @@ static bool is_behind(const struct skua_epoll_fd *at, uint32_t direction)
 static int64_t first_try(struct skua_epoll *e, const skua_op *op,
                          struct skua_epoll_attempt *attempt)
 {
-    struct skua_epoll_fd *at = fd_find(e, op->fd);
+    struct skua_epoll_fd *at = skua_epoll_fd_find(e, op->fd);
     if (at == NULL)
         return skua_epoll_attempt(op, attempt);
+    skua_epoll_fd_first_try(at, op);
     uint32_t direction = skua_epoll_direction(op);
     if (skua_unlikely(!skua_list_empty(&at->waits)) && is_behind(at, direction)) {
         attempt->fd = op->fd;
@@ -445,12 +342,24 @@ static int64_t first_try(struct skua_epoll *e, const skua_op *op,
     attempt->is_drained = at->is_drained && direction == EPOLLIN;
     int64_t result = skua_epoll_attempt(op, attempt);
     if (direction == EPOLLIN)
-        at->is_drained = attempt->is_drained && at->is_stream;
-    if (op->code == SKUA_OP_CLOSE && skua_list_empty(&at->waits)) {
-        at->is_known = false; /* the number's next file will not be */
-        at->is_drained = false;
-    }
+        at->is_drained = attempt->is_drained && at->kind != SKUA_EPOLL_DATAGRAM;
+    if (op->code == SKUA_OP_CLOSE && skua_list_empty(&at->waits))
+        skua_epoll_fd_forget(at);
     return result;
+}
+
+/* @op is over without having waited. */
+static int submit_over(struct skua_epoll *e, skua_op *op, int64_t result)
+{
+    if (e->engine.at_once > 0) {
+        e->engine.at_once--;
+        op->result = result;
+        skua_counter_add(&e->engine.completed_total, 1);
+        return 1;
+    }
+    skua_gauge_add(&e->engine.in_flight, 1);
+    done_push(e, op, result);
+    return 0;
 }
 
 static int submit(struct skua_epoll *e, skua_op *op)
@@ -463,15 +372,13 @@ static int submit(struct skua_epoll *e, skua_op *op)
     int64_t result = first_try(e, op, &attempt);
     if (result == SKUA_EPOLL_OFFLOAD)
         return -ENOSYS;
-    skua_gauge_add(&e->engine.in_flight, 1);
     skua_counter_add(&e->engine.submitted_total, 1);
-    if (result != SKUA_EPOLL_WAIT && result != SKUA_EPOLL_LATER) {
-        done_push(e, op, result);
-        return 0;
-    }
+    if (result != SKUA_EPOLL_WAIT && result != SKUA_EPOLL_LATER)
+        return submit_over(e, op, result);
     struct skua_epoll_wait *wait = wait_of_link(skua_list_pop(&e->spares));
     *wait = (struct skua_epoll_wait){.op = op, .attempt = attempt};
     skua_op_private(op)->engine = (uint64_t)(uintptr_t)wait;
+    skua_gauge_add(&e->engine.in_flight, 1);
     e->waiting++;
     wait_settle(e, wait, result);
     return 0;
@@ -523,19 +430,33 @@ static void sleep_end(struct skua_epoll *e)
     (void)atomic_exchange_explicit(&e->wake_state, RUNNING, memory_order_acquire); /* W */
 }
 
+/* With questions in between about descriptors that nothing comes for: see epoll_fd.c, STAYING. */
+static void sleep_in_epoll(struct skua_epoll *e, uint64_t deadline_ns)
+{
+    for (;;) {
+        uint64_t doubt_ns = skua_epoll_fd_doubt(e);
+        arm_dirty(e);
+        if (e->done_count > 0) /* some could not be asked about */
+            return;
+        bool has_come = take_events(e, skua_min(deadline_ns, doubt_ns)) != 0;
+        if (has_come || doubt_ns >= deadline_ns || e->now_ns >= deadline_ns)
+            return;
+    }
+}
+
 /* Waits for a readiness, a wake, a signal or the deadline. Nothing is over yet. */
 static void wait_for_event(struct skua_epoll *e, uint64_t deadline_ns)
 {
     bool in_epoll = e->waiting > 0;
     if (!sleep_begin(e, in_epoll ? SLEEPING_EPOLL : SLEEPING_FUTEX)) {
         if (in_epoll)
-            take_events(e, 0);
+            (void)take_events(e, 0);
         return;
     }
     if (!skua_list_empty(&e->later))
         deadline_ns = skua_min(deadline_ns, e->later_ns);
     if (in_epoll)
-        take_events(e, deadline_ns);
+        sleep_in_epoll(e, deadline_ns);
     else
         (void)skua_futex_wait(&e->wake_state, SLEEPING_FUTEX, deadline_ns);
     sleep_end(e);
@@ -545,11 +466,12 @@ static unsigned poll_until(struct skua_epoll *e, uint64_t deadline_ns, unsigned 
 {
     int saved_errno = errno;
     take_later(e);
+    (void)skua_epoll_fd_doubt(e);
     arm_dirty(e);
     if (deadline_ns != 0 && e->done_count == 0)
         wait_for_event(e, deadline_ns);
     else if (e->waiting > 0 && e->done_count < max)
-        take_events(e, 0);
+        (void)take_events(e, 0);
     errno = saved_errno;
     return reap(e, max);
 }
@@ -618,6 +540,7 @@ static int epoll_create_engine(struct skua_engine **engine, const struct skua_en
     atomic_init(&e->wake_state, RUNNING);
     skua_list_init(&e->dirty);
     skua_list_init(&e->later);
+    skua_list_init(&e->unsure);
     skua_list_init(&e->spares);
     int rc = open_descriptors(e);
     if (rc < 0) {
@@ -645,9 +568,7 @@ static void epoll_destroy(struct skua_engine *engine)
         next = link->next;
         free(wait_of_link(link));
     }
-    for (unsigned i = 0; i < e->chunk_count; i++)
-        free(e->chunks[i]);
-    free(e->chunks);
+    skua_epoll_fd_fini(e);
     free(e);
 }
 
@@ -667,7 +588,7 @@ static int epoll_buffers(struct skua_engine *engine, const struct iovec *buffers
 static void epoll_describe(struct skua_engine *engine, char *text, size_t size)
 {
     const struct skua_epoll *e = epoll_of(engine);
-    (void)snprintf(text, size, "one-shot %s%s", e->has_pwait2 ? "pwait2" : "(timeouts in ms)",
+    (void)snprintf(text, size, "%s%s", e->has_pwait2 ? "pwait2" : "(timeouts in ms)",
                    e->is_plain ? " (no RWF_NOWAIT)" : " nowait");
 }
 

@@ -2,9 +2,10 @@
  * engine/epoll_internal.h - what the two files of the epoll engine share.
  *
  *   epoll.c      waiting for readiness, submit, cancel, poll, wake
+ *   epoll_fd.c   descriptors: what the kernel has been told of them, and whether that still holds
  *   epoll_ops.c  one attempt at an op by a system call that does not block
  *
- * Nobody else includes this file. See epoll.c for stale registrations, waking and ordering.
+ * Nobody else includes this file. See epoll.c for waking and ordering.
  */
 #ifndef SKUA_SRC_EPOLL_INTERNAL_H
 #define SKUA_SRC_EPOLL_INTERNAL_H
@@ -46,8 +47,12 @@ int64_t skua_epoll_attempt(const skua_op *op, struct skua_epoll_attempt *attempt
  */
 uint32_t skua_epoll_direction(const skua_op *op);
 
-/* Whether @fd is no datagram socket: what a short receive leaves behind is nothing. */
-bool skua_epoll_is_stream(int fd);
+/* Whether @op receives from a socket, and takes away what it receives. */
+bool skua_epoll_takes_bytes(const skua_op *op);
+
+/* What a short receive leaves behind: nothing, but of a datagram that is another one. */
+enum skua_epoll_kind { SKUA_EPOLL_DATAGRAM, SKUA_EPOLL_STREAM, SKUA_EPOLL_NO_SOCKET };
+enum skua_epoll_kind skua_epoll_kind_of(int fd);
 
 /* An op that waits. On a list: its descriptor's waits, or engine.later. */
 struct skua_epoll_wait {
@@ -60,18 +65,25 @@ struct skua_epoll_wait {
 /*
  * One descriptor number, as far as this engine has waited on it.
  *
- * Invariant: if waits is not empty, the descriptor is on engine.dirty or the kernel has been told
- * of all their events under generation. is_known, is_stream and is_drained are guesses, which a
- * close elsewhere may have made wrong; see epoll.c, STALE.
+ * Invariant: if waits is not empty, the descriptor is on engine.dirty, or the kernel has been told
+ * of all their events under generation, or it is on engine.unsure: the kernel was told before, of a
+ * file that may have been another. is_known, kind and is_drained are guesses, which a close
+ * elsewhere may have made wrong; see epoll_fd.c, STALE.
  */
 struct skua_epoll_fd {
-    struct skua_list waits; /* in the order of their coming */
-    struct skua_list dirty; /* on engine.dirty, or alone */
+    struct skua_list waits;  /* in the order of their coming */
+    struct skua_list dirty;  /* on engine.dirty, or alone */
+    struct skua_list unsure; /* on engine.unsure, or alone */
     int fd;
-    uint32_t generation; /* of the last arming; 0 once its event has come */
+    uint32_t generation; /* of what the kernel was told last; 0 once nothing more comes of it */
+    uint8_t kind;        /* enum skua_epoll_kind */
     bool is_known;       /* it may be in the epoll set */
-    bool is_stream;
-    bool is_drained; /* the last receive took all there was */
+    bool is_drained;     /* the last receive took all there was */
+    bool stays;          /* the registration does: see epoll_fd.c, STAYING */
+    bool is_quick;       /* the last wait did not last long */
+    bool is_unwanted;    /* the last event came while nobody waited */
+    uint64_t since_ns;   /* when the first of the waits came */
+    uintptr_t waiter;    /* whose the last wait was: skua_op_private.waiter */
 };
 
 #define SKUA_EPOLL_CHUNK 64u  /* descriptors whose state is allocated together */
@@ -93,7 +105,9 @@ struct skua_epoll {
     unsigned chunk_count;
     struct skua_epoll_fd **chunks; /* chunk_count of them, NULL where nothing was waited for yet */
     struct skua_list dirty;        /* descriptors whose waits the kernel has not been told of */
-    struct skua_list later;        /* waits to be tried again at later_ns */
+    struct skua_list unsure; /* descriptors to be asked about if nothing comes, oldest first */
+    uint64_t now_ns;         /* when epoll was last looked at */
+    struct skua_list later;  /* waits to be tried again at later_ns */
     uint64_t later_ns;
     skua_op *done_first; /* over, result set, complete() not called yet */
     skua_op *done_last;
@@ -106,5 +120,35 @@ struct skua_epoll {
 
     _Atomic uint32_t wake_state SKUA_CACHE_ALIGNED; /* anybody; see epoll.c, WAKE */
 };
+
+/* What is known of @fd; NULL if nothing was ever waited for on it. */
+struct skua_epoll_fd *skua_epoll_fd_find(struct skua_epoll *e, int fd);
+
+/* The same, made if need be. @fd was open just now. NULL: no memory. */
+struct skua_epoll_fd *skua_epoll_fd_make(struct skua_epoll *e, int fd);
+
+/* Puts @wait behind the others of its descriptor, wait->at. */
+void skua_epoll_fd_wait(struct skua_epoll *e, struct skua_epoll_wait *wait);
+
+/* The kernel has to be told of @at's waits. */
+void skua_epoll_fd_mark_dirty(struct skua_epoll *e, struct skua_epoll_fd *at);
+
+/* Tells it, if need be. 0 or -errno. */
+int skua_epoll_fd_register(struct skua_epoll *e, struct skua_epoll_fd *at);
+
+/* @op is about to be tried, or to wait behind others: what is known of @at for its task? */
+void skua_epoll_fd_first_try(struct skua_epoll_fd *at, const skua_op *op);
+
+/* The number's next file will not be the one that is known. */
+void skua_epoll_fd_forget(struct skua_epoll_fd *at);
+
+/* An event of @at, of its generation; its waits are to be tried after that. */
+void skua_epoll_fd_event(struct skua_epoll *e, struct skua_epoll_fd *at, uint32_t ready);
+
+/* Marks dirty whom nothing has come for until now; until when the others are left alone. */
+uint64_t skua_epoll_fd_doubt(struct skua_epoll *e);
+
+/* Frees all of them. */
+void skua_epoll_fd_fini(struct skua_epoll *e);
 
 #endif /* SKUA_SRC_EPOLL_INTERNAL_H */

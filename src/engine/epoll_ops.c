@@ -78,10 +78,12 @@ static int64_t socket_option(int fd, int name)
     return result < 0 ? result : value;
 }
 
-bool skua_epoll_is_stream(int fd)
+enum skua_epoll_kind skua_epoll_kind_of(int fd)
 {
     int64_t type = socket_option(fd, SO_TYPE);
-    return type < 0 || type == SOCK_STREAM;
+    if (type < 0)
+        return SKUA_EPOLL_NO_SOCKET;
+    return type == SOCK_STREAM ? SKUA_EPOLL_STREAM : SKUA_EPOLL_DATAGRAM;
 }
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -355,6 +357,12 @@ static int64_t try_splice(const skua_op *op, struct skua_epoll_attempt *attempt)
     if (ready_now(op->fd2, POLLOUT) == 0)
         return wait_for(attempt, op->fd2, EPOLLOUT);
     return SKUA_EPOLL_LATER;
+}
+
+bool skua_epoll_takes_bytes(const skua_op *op)
+{
+    return (op->code == SKUA_OP_RECV || op->code == SKUA_OP_RECVMSG) &&
+           (op->flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) == 0;
 }
 
 uint32_t skua_epoll_direction(const skua_op *op)

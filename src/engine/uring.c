@@ -672,6 +672,7 @@ static void uring_describe(struct skua_engine *engine, char *text, size_t size)
 
 const struct skua_engine_ops skua_engine_uring = {
     .name = "uring",
+    .gathers = true,
     .create = uring_create,
     .destroy = uring_destroy,
     .submit = uring_submit,

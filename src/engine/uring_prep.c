@@ -104,7 +104,7 @@ static void prep_message(const struct skua_uring *u, struct io_uring_sqe *sqe, c
     sqe->len = whole ? 1 : rw_length(op->len);
     sqe->msg_flags = op->flags | (sends ? MSG_NOSIGNAL : 0);
     /* Not with MSG_DONTWAIT: it would find nothing. */
-    if (!sends && op->buf_index == SKUA_OP_RECV_LATER && (op->flags & MSG_DONTWAIT) == 0)
+    if (!sends && op->buf_index != 0 && (op->flags & MSG_DONTWAIT) == 0)
         sqe->ioprio = u->receive_flags;
 }
 

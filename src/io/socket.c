@@ -16,6 +16,9 @@
  * A RECEIVE BY A TASK THAT HAS JUST USED THE SOCKET  tells the ring not to look first whether bytes
  * have come, but to wait for them at once (-5 % of an echo's CPU time). Any other receive looks
  * first: what is no socket, or is not connected, is an error then, and would be waited on else.
+ * The epoll engine is told besides whether the task has received from it before: what it has
+ * registered then still holds. A task that accepts or connects may have closed the socket, so
+ * nothing is taken for granted after that.
  *
  * Must stay true:
  *   - A result that is there beats the cancel: dropping it would leak a descriptor or lose bytes.
@@ -80,6 +83,51 @@ static bool is_passing(int64_t error)
            error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
+#define HINT_RECEIVED 0x8000u /* in a task's socket_hint: not only sent */
+#define HINT_NUMBERS 0x7fffu
+
+/* What is noted of the descriptor, never 0. */
+static uint16_t hint_of(int fd)
+{
+    return (uint16_t)((unsigned)fd % HINT_NUMBERS + 1);
+}
+
+/* The running task's own; NULL on threads that have no ring. */
+static uint16_t *socket_hint(void)
+{
+    struct skua_thread *thread = skua_thread_self();
+    return thread != NULL && thread->worker != NULL ? &thread->host->agent.socket_hint : NULL;
+}
+
+/* What a receive or send on @fd may take for granted: buf_index of its op. */
+static uint16_t hint_for(int fd)
+{
+    const uint16_t *hint = socket_hint();
+    if (hint == NULL || (*hint & ~HINT_RECEIVED) != hint_of(fd))
+        return 0;
+    return *hint & HINT_RECEIVED ? SKUA_OP_RECV_AGAIN : SKUA_OP_RECV_LATER;
+}
+
+/* A transfer on @fd has ended; @how: HINT_RECEIVED, or 0 if it sent. */
+static ssize_t note_used(int fd, ssize_t result, unsigned how)
+{
+    uint16_t *hint = socket_hint();
+    if (hint == NULL)
+        return result;
+    if ((*hint & ~HINT_RECEIVED) == hint_of(fd))
+        how |= *hint & HINT_RECEIVED;
+    *hint = result >= 0 ? (uint16_t)(hint_of(fd) | how) : 0;
+    return result;
+}
+
+/* The number it used last may stand for another socket from now on. */
+static void forget_used(void)
+{
+    uint16_t *hint = socket_hint();
+    if (hint != NULL)
+        *hint = 0;
+}
+
 int skua_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     if ((address == NULL) != (size == NULL) || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
@@ -91,8 +139,10 @@ int skua_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
                       .addr2 = size,
                       .flags = (uint32_t)flags};
         int64_t result = skua_op_run(&op);
-        if (!is_passing(result))
+        if (!is_passing(result)) {
+            forget_used();
             return (int)result;
+        }
     }
 }
 
@@ -101,43 +151,22 @@ int skua_connect(int fd, const struct sockaddr *address, socklen_t size)
     if (address == NULL)
         return -EINVAL;
     skua_op op = {.code = SKUA_OP_CONNECT, .fd = fd, .addr = (void *)address, .len = size};
+    forget_used();
     return (int)skua_op_run(&op);
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* 16 bits of the descriptor, never 0. */
-static uint16_t hint_of(int fd)
-{
-    return (uint16_t)((unsigned)fd % UINT16_MAX + 1);
-}
-
-/* The running task's own; NULL on threads that have no ring. */
-static uint16_t *socket_hint(void)
-{
-    struct skua_thread *thread = skua_thread_self();
-    return thread != NULL && thread->worker != NULL ? &thread->host->agent.socket_hint : NULL;
-}
-
-/* A transfer on @fd has ended. */
-static ssize_t note_used(int fd, ssize_t result)
-{
-    uint16_t *hint = socket_hint();
-    if (hint != NULL)
-        *hint = result >= 0 ? hint_of(fd) : 0;
-    return result;
-}
-
 static ssize_t run_transfer(skua_op_code code, int fd, void *data, size_t size, int flags)
 {
-    const uint16_t *hint = socket_hint();
+    bool receives = code == SKUA_OP_RECV || code == SKUA_OP_RECVMSG;
     skua_op op = {.code = (uint8_t)code,
                   .fd = fd,
                   .addr = data,
                   .len = skua_op_transfer_bytes(size),
-                  .buf_index = hint != NULL && *hint == hint_of(fd) ? SKUA_OP_RECV_LATER : 0,
+                  .buf_index = hint_for(fd),
                   .flags = (uint32_t)flags};
-    return note_used(fd, skua_op_run(&op));
+    return note_used(fd, skua_op_run(&op), receives ? HINT_RECEIVED : 0);
 }
 
 /* On a worker that has some to give: counts one call that is made without the ring. */
@@ -199,7 +228,7 @@ ssize_t skua_send(int fd, const void *buffer, size_t size, int flags)
     if (may_try_alone()) {
         ssize_t sent = send_now(fd, buffer, size, flags);
         if (!is_pending(sent))
-            return note_used(fd, sent);
+            return note_used(fd, sent, 0);
     }
     return run_transfer(SKUA_OP_SEND, fd, (void *)buffer, size, flags);
 }

@@ -78,6 +78,7 @@ static bool run_task_in_place(struct skua_thread *thread, struct skua_task *task
     /* release: partner the acquire in skua_task_interrupt(), which waits for it */
     atomic_store_explicit(&task->host, host, memory_order_release);
     thread->task = task;
+    host->agent.socket_hint = 0; /* this task has used none */
     skua_fn fn = atomic_load_explicit(&task->fn, memory_order_relaxed);
     intptr_t value = skua_task_cancelled(task) ? -ECANCELED : fn(task->arg);
     thread = skua_thread_self();

@@ -71,6 +71,10 @@ static void submit_one(struct skua_worker *worker, struct batch *batch, skua_op 
         op->result = rc == -ENOSYS ? SKUA_OP_UNSUPPORTED : rc;
         return;
     }
+    if (rc > 0) { /* over */
+        op->reserved = 0;
+        return;
+    }
     op->reserved = IN_FLIGHT;
     skua_list_init(&private_->link);
     batch->remaining++;
@@ -144,7 +148,10 @@ int skua_ops_submit_bare(struct skua_worker *worker, skua_op *op, void (*complet
     private_->waiter = NULL;
     skua_list_init(&private_->link);
     skua_worker_engine_lock(worker);
+    unsigned at_once = worker->engine->at_once;
+    worker->engine->at_once = 0; /* @complete is to be called */
     int rc = worker->engine->ops->submit(worker->engine, op);
+    worker->engine->at_once = at_once;
     skua_worker_engine_unlock(worker);
     return rc;
 }

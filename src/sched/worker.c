@@ -23,7 +23,7 @@
 #include <errno.h>
 
 #define TURNS 61          /* prime, as in Go: does not beat with program loops */
-#define TURNS_WITH_OPS 16 /* requests wait in the ring's queue for at most this many switches */
+#define TURNS_WITH_OPS 16 /* requests wait to be passed on for at most this many switches */
 #define READY_MAX 64u     /* and more tasks than that are not woken by completions at once */
 #define DIRECT_CALLS 64u  /* of io/, without the ring, between two visits */
 #define NEXT_STREAK 16u   /* then the queue goes first once */
@@ -571,6 +571,7 @@ static void poll_engine(struct skua_worker *worker)
     if (atomic_load_explicit(&worker->cancel_scan, memory_order_relaxed))
         skua_ops_cancel_scan(worker);
     worker->direct = DIRECT_CALLS;
+    worker->engine->at_once = DIRECT_CALLS;
     bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
     if (has_ops) {
         skua_worker_engine_lock(worker);
@@ -688,6 +689,14 @@ static struct skua_task *find_own(struct skua_worker *worker)
     return task;
 }
 
+/* How many switches until the next look at the engine. */
+static int turns(struct skua_worker *worker)
+{
+    bool passes_on =
+        worker->engine->ops->gathers && skua_gauge_get(&worker->engine->in_flight) != 0;
+    return passes_on ? TURNS_WITH_OPS : TURNS;
+}
+
 static struct skua_task *find(struct skua_worker *worker)
 {
     if (skua_worker_is_retired(worker))
@@ -703,7 +712,7 @@ static struct skua_task *find(struct skua_worker *worker)
     if (task == NULL)
         task = skua_fork_steal_orphan(worker);
     poll_engine(worker);
-    worker->budget = skua_gauge_get(&worker->engine->in_flight) != 0 ? TURNS_WITH_OPS : TURNS;
+    worker->budget = turns(worker);
     if (task == NULL)
         task = take_local(worker);
     if (task == NULL)

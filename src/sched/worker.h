@@ -216,9 +216,14 @@ void skua_worker_row(struct skua_worker *worker);
 /* Fires what is due of @whose; what becomes ready is queued on @worker, the caller. */
 void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose);
 
-/* Owner: whether tasks are ready, or requests wait to be passed on. A guess. */
+/*
+ * Owner: whether a request would go to the kernel together with others: tasks are ready, or
+ * requests wait to be passed on. A guess.
+ */
 static inline bool skua_worker_has_company(struct skua_worker *worker)
 {
+    if (!worker->engine->ops->gathers)
+        return false;
     /* relaxed: a thief may be faster */
     return skua_gauge_get(&worker->engine->queued) != 0 ||
            atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||

@@ -465,6 +465,7 @@ static void sim_describe(struct skua_engine *base, char *text, size_t size)
 
 static const struct skua_engine_ops sim_ops = {
     .name = "sim",
+    .gathers = true,
     .create = sim_create,
     .destroy = sim_destroy,
     .submit = sim_submit,

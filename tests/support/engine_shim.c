@@ -70,6 +70,11 @@ void engine_shim_cancel(struct skua_engine *engine, skua_op *op)
     engine->ops->cancel(engine, op);
 }
 
+void engine_shim_at_once(struct skua_engine *engine, unsigned count)
+{
+    engine->at_once = count;
+}
+
 void engine_shim_batch(struct skua_engine *engine, unsigned max)
 {
     engine->batch_max = max;

@@ -44,6 +44,7 @@ void engine_shim_perform(skua_op *op);
 
 void *engine_shim_waiter(skua_op *op);
 void engine_shim_cancel(struct skua_engine *engine, skua_op *op);
+void engine_shim_at_once(struct skua_engine *engine, unsigned count);
 void engine_shim_batch(struct skua_engine *engine, unsigned max);
 unsigned engine_shim_poll(struct skua_engine *engine, uint64_t deadline_ns);
 void engine_shim_wake(struct skua_engine *engine);

@@ -102,6 +102,8 @@ inline skua_op MakeTransfer(skua_op_code code, int fd, void *memory, size_t size
     return op;
 }
 
+constexpr uint16_t kReceivesAgain = 2; /* SKUA_OP_RECV_AGAIN, which engine.h has */
+
 inline skua_op MakeConnect(int fd, void *address, size_t size)
 {
     return MakeRw(SKUA_OP_CONNECT, fd, address, size, 0);

@@ -1,0 +1,356 @@
+/*
+ * unit/engine/epoll_staying_test.cc - registrations that stay in the epoll set: what they save, and
+ * what must not be missed because of them; see STAYING in engine/epoll_fd.c.
+ */
+#include "unit/engine/engine_sockets.h"
+
+namespace
+{
+
+const EngineParam kEngines[] = {
+    {"Epoll", engine_shim_epoll, 0, true},
+    {"EpollMilliseconds", engine_shim_epoll, 1, true},
+    {"EpollPlain", engine_shim_epoll, 2, true},
+};
+
+std::string NameOf(const ::testing::TestParamInfo<EngineParam> &info)
+{
+    return info.param.name;
+}
+
+constexpr uint64_t kDoubtNs = 20 * SKUA_NS_PER_MS; /* as in epoll_fd.c */
+
+class EpollStaying : public EngineSockets
+{
+  protected:
+    uint64_t Enters()
+    {
+        return e.Counts().enters_total;
+    }
+
+    void Receive(Request &request, int fd)
+    {
+        skua_op op = MakeTransfer(SKUA_OP_RECV, fd, in_, sizeof(in_));
+        op.buf_index = kReceivesAgain; /* as of a task that has just used it */
+        ASSERT_NO_FATAL_FAILURE(Begin(request, op));
+    }
+
+    /* Two requests without a pause: from now on @pair is relied on. */
+    void MakeQuick(const SocketPair &pair)
+    {
+        for (int round = 0; round < 2; round++) {
+            Request request;
+            ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+            e.Poll(0);
+            pair.Put("abc");
+            e.Poll(0);
+            ASSERT_EQ(request.completions, 1);
+        }
+        Request request;
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        uint64_t before = Enters();
+        e.Poll(0);
+        ASSERT_EQ(Enters() - before, 1u); /* a look, and nothing told */
+        pair.Put("abc");
+        e.Poll(0);
+        ASSERT_EQ(request.completions, 1);
+    }
+
+    /* @fd stands for the first end of @pair, behind the engine's back, and @pair has no other. */
+    static void Replace(int fd, SocketPair &pair)
+    {
+        ASSERT_EQ(dup3(pair.fds[0], fd, O_CLOEXEC), fd);
+        pair.Close(0);
+    }
+
+    char in_[16] = {};
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, EpollStaying, ::testing::ValuesIn(kEngines), NameOf);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EngineSockets); /* epoll_test has those */
+
+TEST_P(EpollStaying, AQuietConnectionIsToldOfOnceAndThenAtTheBeginning)
+{
+    SocketPair pair;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    Request request;
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    uint64_t before = Enters();
+    e.Poll(3 * kDoubtNs);
+    EXPECT_EQ(Enters() - before, 3u); /* a wait, what is told, the rest of the wait */
+    pair.Put("abc");
+    EXPECT_EQ(End(request), 3);
+    for (int round = 0; round < 2; round++) {
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        before = Enters();
+        e.Poll(2 * kDoubtNs);
+        EXPECT_EQ(Enters() - before, 2u); /* told, and one wait */
+        pair.Put("abc");
+        EXPECT_EQ(End(request), 3);
+    }
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair)); /* and it may be again */
+}
+
+TEST_P(EpollStaying, ANumberThatWasClosedBehindItsBackIsNoticedInTime)
+{
+    for (bool sleeps : {true, false}) {
+        SocketPair pair;
+        SocketPair other;
+        ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+        Replace(pair.fds[0], other);
+        Request request;
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        uint64_t begun_ns = e.Now();
+        uint64_t before = Enters();
+        e.Poll(0);
+        EXPECT_EQ(Enters() - before, 1u); /* it did rely on it */
+        other.Put("new");
+        while (request.completions == 0 && e.Now() - begun_ns < 100 * kDoubtNs)
+            e.Poll(sleeps ? 100 * kDoubtNs : 0);
+        EXPECT_EQ(request.completions, 1);
+        EXPECT_EQ(request.op.result, 3);
+        EXPECT_GE(e.Now() - begun_ns, kDoubtNs / 2);
+        EXPECT_EQ(std::string(in_, 3), "new");
+    }
+}
+
+TEST_P(EpollStaying, WhoHasNotJustUsedTheNumberIsToldOfAtOnce)
+{
+    for (bool is_another_task : {true, false}) {
+        SocketPair pair;
+        SocketPair other;
+        Request request;
+        auto elsewhere = std::make_unique<Request>();
+        Request &waiter = is_another_task ? *elsewhere : request;
+        ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+        Replace(pair.fds[0], other);
+        skua_op op = MakeTransfer(SKUA_OP_RECV, pair.fds[0], in_, sizeof(in_));
+        op.buf_index = is_another_task ? kReceivesAgain : 0;
+        ASSERT_NO_FATAL_FAILURE(Begin(waiter, op));
+        other.Put("new");
+        uint64_t before = Enters();
+        e.Poll(0);
+        EXPECT_EQ(waiter.completions, 1);
+        EXPECT_EQ(Enters() - before, 3u); /* changed, then added; and a look */
+    }
+}
+
+TEST_P(EpollStaying, AFirstReceiveThatNeedNotWaitForgetsTheNumberToo)
+{
+    SocketPair pair;
+    SocketPair other;
+    Request request;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    pair.Put(std::string(sizeof(in_), 'x')); /* a full receive: the next one is tried */
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    EXPECT_EQ(End(request), static_cast<int64_t>(sizeof(in_)));
+    Replace(pair.fds[0], other);
+    other.Put(std::string(sizeof(in_), 'x'));
+    for (uint16_t hint : {uint16_t{0}, kReceivesAgain}) {
+        skua_op op = MakeTransfer(SKUA_OP_RECV, pair.fds[0], in_, sizeof(in_) / 2);
+        op.buf_index = hint;
+        ASSERT_NO_FATAL_FAILURE(Begin(request, op));
+        EXPECT_EQ(End(request), static_cast<int64_t>(sizeof(in_) / 2));
+    }
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    uint64_t before = Enters();
+    e.Poll(0);
+    EXPECT_EQ(Enters() - before, 3u);
+    other.Put("abc");
+    e.Poll(0);
+    EXPECT_EQ(request.completions, 1);
+}
+
+/* Without the doubt: what is looked for takes no time at all. */
+TEST_P(EpollStaying, TheEndBehindDataIsNotMissed)
+{
+    for (bool is_waited_for : {true, false}) {
+        SocketPair pair;
+        SocketPair waits; /* so that polls look at epoll */
+        Request request;
+        Request other;
+        char byte;
+        ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+        ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+        if (is_waited_for) {
+            ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        }
+        pair.Put("abc");
+        EXPECT_EQ(shutdown(pair.fds[1], SHUT_WR), 0);
+        e.Poll(0);
+        if (!is_waited_for) {
+            ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+            e.Poll(0);
+        }
+        ASSERT_EQ(request.completions, 1);
+        EXPECT_EQ(request.op.result, 3);
+        for (int round = 0; round < 2; round++) { /* the end has no end */
+            ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+            e.Poll(0);
+            e.Poll(0);
+            ASSERT_EQ(request.completions, 1);
+            EXPECT_EQ(request.op.result, 0);
+        }
+        e.Cancel(other);
+        EXPECT_EQ(End(other), -ECANCELED);
+    }
+}
+
+TEST_P(EpollStaying, WhatCameWhileNobodyWaitedIsReceivedAtOnce)
+{
+    SocketPair pair;
+    SocketPair waits;
+    Request request;
+    Request other;
+    char byte;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    for (int round = 0; round < 10; round++) {
+        pair.Put("abc");
+        for (int polls = 0; polls < 3; polls++) /* the edge, and no other */
+            e.Poll(0);
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        e.Poll(0);
+        ASSERT_EQ(request.completions, 1) << round;
+        EXPECT_EQ(request.op.result, 3);
+    }
+    e.Cancel(other);
+    EXPECT_EQ(End(other), -ECANCELED);
+}
+
+TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
+{
+    SocketPair pair;
+    SocketPair waits;
+    Request request;
+    Request other;
+    char byte;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    e.Poll(0);
+    for (int round = 0; round < 5; round++) {
+        uint64_t before = Enters();
+        pair.Put("abc");
+        for (int polls = 0; polls < 3; polls++) /* the edge, and no other */
+            e.Poll(0);
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        e.Poll(0);
+        ASSERT_EQ(request.completions, 1);
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        e.Poll(0);
+        ASSERT_EQ(request.completions, 0);
+        pair.Put("abc");
+        e.Poll(0);
+        ASSERT_EQ(request.completions, 1);
+        EXPECT_EQ(Enters() - before, 6u); /* looks only */
+    }
+    e.Cancel(other);
+    EXPECT_EQ(End(other), -ECANCELED);
+}
+
+TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
+{
+    SocketPair pair;
+    SocketPair waits;
+    Request request;
+    Request other;
+    char byte;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    e.Poll(0);
+    for (uint64_t enters : {1, 2, 1, 1}) {
+        pair.Put("a");
+        uint64_t before = Enters();
+        e.Poll(0);
+        EXPECT_EQ(Enters() - before, enters);
+    }
+    /* Nor do they wake anybody. */
+    uint64_t begun_ns = e.Now();
+    pair.Put("a");
+    e.Poll(kDoubtNs);
+    EXPECT_GE(e.Now() - begun_ns, kDoubtNs);
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    EXPECT_EQ(End(request), 5);
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    EXPECT_TRUE(Waits(request));
+    pair.Put("a");
+    e.Poll(0);
+    EXPECT_EQ(request.completions, 1);
+    e.Cancel(other);
+    EXPECT_EQ(End(other), -ECANCELED);
+}
+
+TEST_P(EpollStaying, AWaitOfAnotherKindIsServedBesideAndAfter)
+{
+    SocketPair pair;
+    Request request;
+    Request poll;
+    Request out;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_GT(pair.Fill(0), 0u);
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    ASSERT_NO_FATAL_FAILURE(Begin(out, MakeTransfer(SKUA_OP_SEND, pair.fds[0], in_, 1)));
+    uint64_t before = Enters();
+    e.Poll(0);
+    EXPECT_EQ(Enters() - before, 2u);
+    EXPECT_TRUE(Waits(out));
+    pair.Drain(1);
+    EXPECT_EQ(End(out), 1);
+    ASSERT_EQ(request.completions, 0);
+    pair.Put("abc");
+    EXPECT_EQ(End(request), 3);
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_NO_FATAL_FAILURE(Begin(poll, MakePoll(pair.fds[0], POLLIN)));
+    EXPECT_TRUE(Waits(poll));
+    pair.Put("abc");
+    EXPECT_EQ(End(poll), POLLIN);
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    EXPECT_EQ(End(request), 3);
+}
+
+TEST_P(EpollStaying, ADatagramSocketIsToldOfEachTime)
+{
+    SocketPair pair(SOCK_DGRAM);
+    for (int round = 0; round < 5; round++) {
+        Request request;
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        uint64_t before = Enters();
+        e.Poll(0);
+        EXPECT_EQ(Enters() - before, 2u);
+        pair.Put("a");
+        pair.Put("b");
+        EXPECT_EQ(End(request), 1);
+        EXPECT_EQ(pair.Drain(0), 1u);
+    }
+}
+
+/* ---- ops that are over at once ---- */
+
+TEST_P(EpollStaying, AsManyOpsAsTheCallerAllowsAreOverAtOnce)
+{
+    SocketPair pair;
+    Request request;
+    char out = 'x';
+    engine_shim_at_once(e.get(), 2);
+    for (int round = 0; round < 4; round++) {
+        request.completions = 0;
+        request.op = MakeTransfer(SKUA_OP_SEND, pair.fds[0], &out, 1);
+        request.op.result = -1;
+        int rc = engine_shim_submit(e.get(), &request.op, OnComplete, &request);
+        EXPECT_EQ(rc, round < 2 ? 1 : 0);
+        EXPECT_EQ(e.Counts().in_flight, round < 2 ? 0u : 1u);
+        e.Poll(0);
+        EXPECT_EQ(request.completions, round < 2 ? 0 : 1);
+        EXPECT_EQ(request.op.result, 1);
+    }
+    engine_counts counts = e.Counts();
+    EXPECT_EQ(counts.submitted_total, 4u);
+    EXPECT_EQ(counts.completed_total, 4u);
+    engine_shim_at_once(e.get(), 1);
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0])); /* what waits is not */
+    EXPECT_TRUE(Waits(request));
+    pair.Put("abc");
+    EXPECT_EQ(End(request), 3);
+}
+
+} // namespace
