@@ -58,8 +58,8 @@ typedef struct skua_options {
                            before that is reported; default 20000 (never in a build with
                            ThreadSanitizer), at least 1000, -1 never */
     int stand_ins;      /* workers started, at most, in place of those found so, or when all of
-                           them compute; default as many as workers, -1 none; none if there is
-                           one worker or no rescue */
+                           them have computed for 2 ms; default as many as workers, -1 none; none
+                           if there is one worker or no rescue */
     /* Called once each time a worker is found so; NULL: lines on stderr, at most once a second.
        On a thread of the runtime's that is no worker; must not wait. Strings and frames are valid
        during the call. */

@@ -153,8 +153,9 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
         goes_on(worker, watch);
         return;
     }
+    uint64_t for_ns = now_ns - watch->since_ns;
     /* Found, and no turn since: it still is, even if its engine is locked, by a rescuer. */
-    if (watch->blocked || now_ns - watch->since_ns < worker->thread.runtime->block_ns)
+    if (watch->blocked || for_ns < worker->thread.runtime->hold_ns)
         return;
     if (is_in_engine(worker)) {
         goes_on(worker, watch);
@@ -165,29 +166,33 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
         watch->outside && atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) == NULL;
     watch->outside = true;
     struct skua_thread_look look;
-    if (!is_asleep_twice(worker, watch, &look, now_ns))
+    if (for_ns < worker->thread.runtime->block_ns || !is_asleep_twice(worker, watch, &look, now_ns))
         return;
     watch->blocked = true;
     count_blocked(worker->thread.runtime, 1);
     skua_counter_add(&worker->counters.blockages, 1);
-    report(worker, &look, now_ns - watch->since_ns);
+    report(worker, &look, for_ns);
 }
 
 /*
- * Whether the next visit may wait for block_ns: somebody sleeps, so that no stand-in will be needed
- * for those who compute, and nobody who is up can be close to being found blocked.
+ * How soon to come again. Early while every worker is up: they may all be held. Not before block_ns
+ * if somebody sleeps, so that no stand-in will be needed for those who compute, and nobody who is
+ * up can be close to being found blocked.
  */
-static bool is_calm(skua_runtime *runtime)
+static uint64_t next_visit(skua_runtime *runtime)
 {
     bool anybody_sleeps = false;
+    bool all_compute = true;
     /* Not the stand-ins: none is awake, or it is retired, and those have no bit when they sleep. */
     for (unsigned i = 0; i < runtime->worker_count; i++) {
         bool sleeps = skua_idle_is_asleep(&runtime->workers[i]);
-        if (!sleeps && !runtime->monitor.blocked.watches[i].computes)
-            return false;
+        all_compute &= sleeps || runtime->monitor.blocked.watches[i].computes;
         anybody_sleeps |= sleeps;
     }
-    return anybody_sleeps && runtime->monitor.blocked.standing_in == 0;
+    if (anybody_sleeps && all_compute && runtime->monitor.blocked.standing_in == 0)
+        return runtime->block_ns;
+    uint64_t until_ns = anybody_sleeps ? runtime->block_ns : runtime->hold_ns;
+    return skua_max(until_ns / 4, SKUA_MONITOR_NS);
 }
 
 uint64_t skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns)
@@ -197,7 +202,5 @@ uint64_t skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns)
     for (unsigned i = 0; i < present; i++)
         look_at(&runtime->workers[i], &blocked->watches[i], now_ns);
     stand_in(runtime);
-    if (skua_idle_all_asleep(runtime))
-        return 0;
-    return is_calm(runtime) ? runtime->block_ns : skua_max(runtime->block_ns / 4, SKUA_MONITOR_NS);
+    return skua_idle_all_asleep(runtime) ? 0 : next_visit(runtime);
 }

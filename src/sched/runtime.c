@@ -293,6 +293,7 @@ static skua_runtime *runtime_alloc(const skua_options *options, unsigned cpus)
         runtime->rescue_ns = (uint64_t)options->rescue_us * SKUA_NS_PER_US;
     if (options->block_us > 0)
         runtime->block_ns = (uint64_t)options->block_us * SKUA_NS_PER_US;
+    runtime->hold_ns = skua_min(runtime->block_ns, SKUA_HOLD_NS);
     runtime->workers_max = options->workers;
     if (runtime->block_ns != 0 && runtime->rescue_ns != 0 && options->stand_ins > 0)
         runtime->workers_max += (unsigned)options->stand_ins;

@@ -41,6 +41,7 @@ struct skua_runtime {
     uint64_t spin_ns;
     uint64_t rescue_ns;                       /* 0: off */
     uint64_t block_ns;                        /* 0: off */
+    uint64_t hold_ns;                         /* not longer than that; see COMPUTE in blocked.h */
     skua_options options;                     /* with the defaults filled in */
     const struct skua_engine_ops *engine_ops; /* of all workers */
     const char *engine_why;                   /* "" or who asked for it, for people */

@@ -394,6 +394,30 @@ TEST_F(Blocked, WhenAllComputeAStandInServesTheOthers)
     EXPECT_EQ(skua_await(second), 0);
 }
 
+/* Long before a worker in a system call would be looked for. */
+TEST_F(Blocked, WhenAllComputeAStandInComesSoon)
+{
+    skua_options o = options(&reports_, 2);
+    o.block_us = 2000000;
+    Runtime runtime(o);
+    auto computes = []() -> intptr_t {
+        uint64_t until_ns = skua_now() + SKUA_NS_PER_SEC;
+        while (skua_now() < until_ns) {
+        }
+        return 0;
+    };
+    auto serves = []() -> intptr_t { return static_cast<intptr_t>(skua_now()); };
+    skua_future *first = submitBody(runtime.get(), computes);
+    skua_future *second = submitBody(runtime.get(), computes);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    uint64_t begun_ns = skua_now();
+    auto served_ns = static_cast<uint64_t>(skua_await(submitBody(runtime.get(), serves)));
+    EXPECT_LT(served_ns - begun_ns, 500 * SKUA_NS_PER_MS);
+    EXPECT_EQ(skua_await(first), 0);
+    EXPECT_EQ(skua_await(second), 0);
+    EXPECT_EQ(reports_.count, 0u);
+}
+
 TEST_F(Blocked, AnIdleWorkerIsNot)
 {
     Runtime runtime(options(&reports_, 2));
