@@ -82,7 +82,8 @@ typedef struct skua_op {
  * Results stand in each op: a short read or write is a result like any other, and is not retried;
  * -EINTR and -EAGAIN come back as the kernel gave them (the calls of skua/file.h retry -EINTR).
  *
- * Context: any. A task on a worker parks, and the ops go to that worker's ring; elsewhere the ops
+ * Context: any. On a worker the ops go to its ring, and the task parks until they are over (on
+ *   epoll those that need not wait are over at once, a limited number in a row). Elsewhere the ops
  *   are carried out one by one by blocking system calls.
  * Cancellation: a cancel is passed to every op in flight; each is over only at its own end, with
  *   -ECANCELED or with the result it had got by then. If the task was cancelled before, no op is

@@ -2,17 +2,17 @@
  * skua/socket.h - sockets: POSIX's calls, through the ring of the worker the task runs on.
  *
  * Common to all of them:
- *   A task on a worker parks until the call is over; on executor and foreign threads the call
- *   blocks the thread. -EINTR is retried. A call waits whether or not the descriptor is O_NONBLOCK
- *   (only MSG_DONTWAIT does not wait, and returns -EAGAIN), and SO_RCVTIMEO and SO_SNDTIMEO are not
- *   looked at: put the call in a scope with a deadline. Sends never raise SIGPIPE. Descriptors are
- *   made close-on-exec. A cancelled call returns -ECANCELED only if nothing was done: a connection
- *   that was accepted and bytes that were moved are returned. Where it says "any order", several
- *   tasks may use a descriptor at once, as in POSIX: one that sends and one that receives never
- *   disturb each other. Do not close a descriptor another task waits on: cancel that task first, or
- *   shut the socket down. Buffers and addresses must stay valid until the call returns. Each also
- *   returns -ENOMEM if the kernel could not take the request, -ECHILD in a forked child, and every
- *   -errno of the system call of its name.
+ *   A task on a worker parks until the call is over, if it has to wait; on executor and foreign
+ *   threads the call blocks the thread. -EINTR is retried. A call waits whether or not the
+ *   descriptor is O_NONBLOCK (only MSG_DONTWAIT does not wait, and returns -EAGAIN), and
+ *   SO_RCVTIMEO and SO_SNDTIMEO are not looked at: put the call in a scope with a deadline. Sends
+ *   never raise SIGPIPE. Descriptors are made close-on-exec. A cancelled call returns -ECANCELED
+ *   only if nothing was done: a connection that was accepted and bytes that were moved are
+ *   returned. Where it says "any order", several tasks may use a descriptor at once, as in POSIX:
+ *   one that sends and one that receives never disturb each other. Do not close a descriptor
+ *   another task waits on: cancel that task first, or shut the socket down. Buffers and addresses
+ *   must stay valid until the call returns. Each also returns -ENOMEM if the kernel could not take
+ *   the request, -ECHILD in a forked child, and every -errno of the system call of its name.
  */
 #ifndef SKUA_SOCKET_H
 #define SKUA_SOCKET_H

@@ -10,9 +10,9 @@
  *
  * OPS    An op is handed over by submit() and comes back exactly once, through op->complete(),
  *        which poll() calls on the owner, or rescue() on its caller, with op->result set. Never
- *        from inside submit() or cancel(). Until then op and the memory it names belong to the
- *        engine. The engine keeps identities, so that a late kernel answer to a cancel cannot hit a
- *        reused op.
+ *        from inside submit() or cancel(); unless submit() says that it is over. Until then op and
+ *        the memory it names belong to the engine. The engine keeps identities, so that a late
+ *        kernel answer to a cancel cannot hit a reused op.
  *
  * CANCEL cancel() asks; the op still comes back once, with -ECANCELED or with the result it had
  *        got. It needs no memory and no free submission slot, so it cannot fail. A kernel may miss

@@ -21,8 +21,9 @@
  *
  * SKIPPING THE TRY  After a receive from a stream that took less than it could, the next one is not
  *        tried but waits at once (is_drained): whoever has just answered has to wait for the next
- *        request. If the guess is wrong epoll reports the descriptor at once. An op behind waits of
- *        its kind on the same descriptor is not tried either, so it does not overtake them.
+ *        request. If the guess is wrong epoll reports the descriptor when it is told of it. An op
+ *        behind waits of its kind on the same descriptor is not tried either, so it does not
+ *        overtake them.
  *
  * CANCEL Takes the wait from its list and puts the op on done. A result that is on done stays; data
  *        that has come and was not looked at yet stays in the kernel.
@@ -31,8 +32,9 @@
  *        after a millisecond: see epoll_ops.c.
  *
  * FAIR   A poll() takes at most SKUA_EPOLL_EVENTS events, each tries the waits of one descriptor
- *        until one finds nothing, and completes what was over by then. Every poll() looks at epoll,
- *        however much is on done. Waits of one kind are served in order.
+ *        until one finds nothing, and completes what was over by then. While more is on done than a
+ *        poll() completes only one in SKIPS_MAX looks at epoll. Waits of one kind are served in
+ *        order.
  *
  * WAKE   As in uring.c: wake_state is RUNNING, NOTIFIED, SLEEPING_FUTEX (nothing waits) or
  *        SLEEPING_EPOLL. A sleeper goes RUNNING -> SLEEPING by CAS; a waker exchanges NOTIFIED in
@@ -75,6 +77,8 @@ enum wake_state { RUNNING, NOTIFIED, SLEEPING_FUTEX, SLEEPING_EPOLL };
 #define DONE UINT64_C(1)           /* in skua_op_private.engine: the rest is the next op on done */
 #define DATA_WAKE UINT64_C(0)      /* of events; others have a generation, which is not 0 */
 #define LATER_NS UINT64_C(1000000) /* between two tries of what has no readiness */
+#define AT_ONCE_BYTES 16384u       /* a transfer of so many more counts as another op */
+#define SKIPS_MAX 8                /* polls in a row that need not look at epoll */
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_SEC UINT64_C(1000000000)
 
@@ -289,6 +293,7 @@ static int take_events(struct skua_epoll *e, uint64_t deadline_ns)
 {
     int count = wait_events(e, deadline_ns);
     e->now_ns = skua_clock_now();
+    e->skips = 0;
     for (int i = 0; i < count; i++) /* negative: EINTR, a reason to return like any other */
         take_event(e, &e->events[i]);
     return count;
@@ -352,7 +357,8 @@ static int64_t first_try(struct skua_epoll *e, const skua_op *op,
 static int submit_over(struct skua_epoll *e, skua_op *op, int64_t result)
 {
     if (e->engine.at_once > 0) {
-        e->engine.at_once--;
+        uint64_t cost = 1 + (uint64_t)skua_max(result, 0) / AT_ONCE_BYTES;
+        e->engine.at_once -= (unsigned)skua_min(cost, (uint64_t)e->engine.at_once);
         op->result = result;
         skua_counter_add(&e->engine.completed_total, 1);
         return 1;
@@ -406,6 +412,8 @@ static void epoll_cancel(struct skua_engine *engine, skua_op *op)
     struct skua_epoll_wait *wait = (struct skua_epoll_wait *)(uintptr_t)state;
     skua_assert(wait->op == op);
     skua_list_remove(&wait->link);
+    if (wait->at != NULL && skua_list_empty(&wait->at->waits))
+        skua_list_remove(&wait->at->unsure);
     wait_end(e, wait, -ECANCELED);
 }
 
@@ -470,7 +478,7 @@ static unsigned poll_until(struct skua_epoll *e, uint64_t deadline_ns, unsigned 
     arm_dirty(e);
     if (deadline_ns != 0 && e->done_count == 0)
         wait_for_event(e, deadline_ns);
-    else if (e->waiting > 0 && e->done_count < max)
+    else if (e->waiting > 0 && (e->done_count < max || ++e->skips > SKIPS_MAX))
         (void)take_events(e, 0);
     errno = saved_errno;
     return reap(e, max);

@@ -20,25 +20,29 @@
  * ONE-SHOT  Most waits are registered by one such call each, before the next sleep, with
  *        EPOLLONESHOT: an event disarms, so no event comes that nobody waits for.
  *
- * STAYING  Whoever receives from a stream socket, and nothing else, has a registration that stays
+ * STAYING  Whoever receives from a TCP socket, and nothing else, has a registration that stays
  *        (EPOLLET): a server's request then costs no epoll_ctl(2), the kernel's half of epoll being
  *        as dear as a receive. What may go wrong, and what is done:
  *        - The number stands for another file, which nobody has registered. So only a task relies
- *          on a registration that has received from this descriptor before, and used no other since
- *          (SKUA_OP_RECV_AGAIN): when it received for the first time, what was known of the number
- *          was forgotten. On another worker: it was not the last to wait there (its waiter lies in
- *          another stack). What can still go wrong takes a close(2) and an open by other means than
- *          this library, in one task; or stacks and numbers that are reused in pairs. Then nothing
- *          would come: a descriptor that is relied on is unsure, and the kernel is asked after all
- *          when nothing has come for DOUBT_NS.
+ *          on a registration that has received from this number before, and has been given no
+ *          other descriptor by this library since, nor closed one (SKUA_OP_RECV_AGAIN,
+ *          io/socket_hint.h): when it received here for the first time, what was known of the
+ *          number was no longer trusted. It may have done so on another worker: then it was not the
+ *          last to wait here, whose frame is on another stack (waiter). What can still go wrong
+ *          takes a close(2) and an open by other means than this library, in one task, or stacks
+ *          and numbers that are reused in pairs. Then nothing would come: a descriptor that is
+ *          relied on is unsure, and the kernel is asked after all when nothing has come for
+ *          DOUBT_NS.
  *        - A wait that lasts longer than that is the rule where little happens, and waking up for
  *          the question costs more than the question. So only a connection whose last wait was
  *          shorter (is_quick) is relied on.
  *        - An edge is an event even if nobody waits. One is remembered by is_drained alone: the
  *          next receive is tried. After a second one in a row the registration is disarmed: the
- *          connection is served by another worker now, or read seldom.
- *        - After the end, or an error, there are no more edges, though receives have an answer. An
- *          event that tells of one (EPOLLRDHUP was asked for) ends the staying.
+ *          connection is served by another worker now, or read seldom. A file that lives on after
+ *          its number was closed here cannot be disarmed: each of its edges ends a sleep.
+ *        - After the end, an error or urgent data there may be no edge, though receives have an
+ *          answer. An event that tells of one (ODD) ends the staying. Other streams than TCP may
+ *          leave bytes behind a short receive (SCM_RIGHTS), so theirs do not stay.
  *
  * SEE    epoll(7), questions 6 and 9; epoll_ctl(2).
  *
@@ -49,12 +53,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ARM_TRIES 4                   /* of MOD and ADD in turn, while others close and open */
 #define DOUBT_NS (UINT64_C(20000000)) /* see STAYING */
 #define SAME_STACK ((uintptr_t)4096)  /* two frames of one task are not farther apart, mostly */
-#define EDGES ((uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET))
-#define ENDS ((uint32_t)(EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+#define EDGES ((uint32_t)(EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET))
+#define ODD ((uint32_t)(EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) /* not only data */
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
@@ -119,13 +125,16 @@ void skua_epoll_fd_forget(struct skua_epoll_fd *at)
 {
     at->is_known = false;
     at->is_drained = false;
+    at->stays = false;
+    at->is_trusted = false;
+    at->generation = 0;
 }
 
 void skua_epoll_fd_first_try(struct skua_epoll_fd *at, const skua_op *op)
 {
     bool receives = op->code == SKUA_OP_RECV || op->code == SKUA_OP_RECVMSG;
     if (receives && op->buf_index != SKUA_OP_RECV_AGAIN)
-        at->stays = false; /* somebody else's, perhaps of another file */
+        at->is_trusted = false; /* it was told of for somebody else, perhaps of another file */
 }
 
 /* ---- telling the kernel ---------------------------------------------------------------------- */
@@ -144,7 +153,7 @@ static bool is_receive(const struct skua_epoll_wait *wait)
 /* Whether @wait may rely on what the kernel was told of @at; see STAYING. */
 static bool may_rely(const struct skua_epoll_fd *at, const struct skua_epoll_wait *wait)
 {
-    return at->stays && at->is_quick && is_receive(wait) &&
+    return at->is_trusted && at->is_quick && is_receive(wait) &&
            waiter_of(wait->op) - at->waiter + SAME_STACK < 2 * SAME_STACK;
 }
 
@@ -188,15 +197,17 @@ static int control(struct skua_epoll *e, struct skua_epoll_fd *at, int operation
 static int tell(struct skua_epoll *e, struct skua_epoll_fd *at, uint32_t events, bool may_stay)
 {
     at->stays = false;
+    at->is_trusted = false;
     for (int tries = 0;; tries++) {
         if (!at->is_known)
             at->kind = (uint8_t)skua_epoll_kind_of(at->fd);
-        bool stays = may_stay && at->kind == SKUA_EPOLL_STREAM;
+        bool stays = may_stay && at->kind == SKUA_EPOLL_TCP;
         int rc = control(e, at, at->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
                          stays ? EDGES : events | EPOLLONESHOT);
         if (rc == 0) {
             at->is_known = true;
             at->stays = stays;
+            at->is_trusted = stays;
             return 0;
         }
         if ((rc != -ENOENT && rc != -EEXIST) || tries == ARM_TRIES)
@@ -214,10 +225,22 @@ int skua_epoll_fd_register(struct skua_epoll *e, struct skua_epoll_fd *at)
     if (++e->generation == 0)
         e->generation = 1;
     at->generation = e->generation;
+    skua_list_remove(&at->unsure);
     return tell(e, at, events, may_stay);
 }
 
 /* ---- what comes of it ------------------------------------------------------------------------ */
+
+/*
+ * By the bare call: the number may be being closed meanwhile, which does no harm (MOD fails unless
+ * the file is the one that was registered), and which ThreadSanitizer would take for a mistake.
+ */
+static void disarm(struct skua_epoll *e, int fd)
+{
+    struct epoll_event event = {.events = EPOLLONESHOT};
+    skua_counter_add(&e->engine.enters_total, 1);
+    (void)syscall(SYS_epoll_ctl, e->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+}
 
 /* An edge, and nobody waits. True if the registration is to stay. */
 static bool stays_unwanted(struct skua_epoll *e, struct skua_epoll_fd *at)
@@ -226,14 +249,14 @@ static bool stays_unwanted(struct skua_epoll *e, struct skua_epoll_fd *at)
     at->is_unwanted = !is_second;
     at->is_drained = false;
     if (is_second)
-        (void)control(e, at, EPOLL_CTL_MOD, EPOLLONESHOT); /* fails if the file is another */
+        disarm(e, at->fd);
     return !is_second;
 }
 
 void skua_epoll_fd_event(struct skua_epoll *e, struct skua_epoll_fd *at, uint32_t ready)
 {
     skua_list_remove(&at->unsure);
-    bool stays = at->stays && (ready & ENDS) == 0;
+    bool stays = at->stays && (ready & ODD) == 0;
     if (!skua_list_empty(&at->waits)) {
         at->is_quick = e->now_ns - at->since_ns < DOUBT_NS;
         at->is_unwanted = false;
@@ -241,6 +264,7 @@ void skua_epoll_fd_event(struct skua_epoll *e, struct skua_epoll_fd *at, uint32_
         stays = stays_unwanted(e, at) && stays;
     }
     at->stays = stays;
+    at->is_trusted = at->is_trusted && stays;
     if (!stays)
         at->generation = 0;
 }

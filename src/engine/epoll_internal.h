@@ -50,8 +50,8 @@ uint32_t skua_epoll_direction(const skua_op *op);
 /* Whether @op receives from a socket, and takes away what it receives. */
 bool skua_epoll_takes_bytes(const skua_op *op);
 
-/* What a short receive leaves behind: nothing, but of a datagram that is another one. */
-enum skua_epoll_kind { SKUA_EPOLL_DATAGRAM, SKUA_EPOLL_STREAM, SKUA_EPOLL_NO_SOCKET };
+/* What a short receive leaves behind: nothing, but of datagrams the next ones. */
+enum skua_epoll_kind { SKUA_EPOLL_DATAGRAM, SKUA_EPOLL_STREAM, SKUA_EPOLL_TCP };
 enum skua_epoll_kind skua_epoll_kind_of(int fd);
 
 /* An op that waits. On a list: its descriptor's waits, or engine.later. */
@@ -80,6 +80,7 @@ struct skua_epoll_fd {
     bool is_known;       /* it may be in the epoll set */
     bool is_drained;     /* the last receive took all there was */
     bool stays;          /* the registration does: see epoll_fd.c, STAYING */
+    bool is_trusted;     /* and it is the last waiter's, who may rely on it */
     bool is_quick;       /* the last wait did not last long */
     bool is_unwanted;    /* the last event came while nobody waited */
     uint64_t since_ns;   /* when the first of the waits came */
@@ -113,6 +114,7 @@ struct skua_epoll {
     skua_op *done_last;
     unsigned done_count;
     unsigned waiting;        /* ops with a wait */
+    unsigned skips;          /* polls since epoll was last looked at */
     struct skua_list spares; /* waits not in use */
     uint32_t generation;     /* of the last arming, never 0 */
     pthread_t owner;         /* constant after init; debug */

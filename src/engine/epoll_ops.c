@@ -36,6 +36,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -80,10 +81,10 @@ static int64_t socket_option(int fd, int name)
 
 enum skua_epoll_kind skua_epoll_kind_of(int fd)
 {
+    if (socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP)
+        return SKUA_EPOLL_TCP;
     int64_t type = socket_option(fd, SO_TYPE);
-    if (type < 0)
-        return SKUA_EPOLL_NO_SOCKET;
-    return type == SOCK_STREAM ? SKUA_EPOLL_STREAM : SKUA_EPOLL_DATAGRAM;
+    return type < 0 || type == SOCK_STREAM ? SKUA_EPOLL_STREAM : SKUA_EPOLL_DATAGRAM;
 }
 
 /* ---- sockets --------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@
 #include "base/compiler.h"
 #include "io/address.h"
 #include "io/net_call.h"
+#include "io/socket_hint.h"
 #include "platform/clock.h"
 #include "platform/vthread.h"
 #include "sched/worker.h"
@@ -405,6 +406,7 @@ int skua_dial_addresses(const skua_address *addresses, size_t count,
         .delay_ns = options->attempt_delay_ns != 0 ? options->attempt_delay_ns : ATTEMPT_DELAY_NS};
     for (unsigned i = 0; i < SKUA_DIAL_ADDRESSES_MAX; i++)
         dial.fds[i] = -1;
+    skua_socket_hint_forget();
     order_addresses(&dial, (unsigned)count);
     return dial.count > 0 ? dial_ordered(&dial) : -EADDRNOTAVAIL;
 }

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "io/op_blocking.h"
+#include "io/socket_hint.h"
 #include "sched/await.h"
 #include "sched/ops.h"
 #include "sched/runtime_impl.h"
@@ -50,6 +51,12 @@ static bool must_be_done_here(const skua_op *op)
            (op->result == -EAGAIN || op->result == -ENOMEM || op->result == -ESHUTDOWN);
 }
 
+/* Whether the number of a descriptor may stand for another file after that. */
+static bool gives_numbers_away(uint8_t code)
+{
+    return code == SKUA_OP_CLOSE || code == SKUA_OP_ACCEPT || code == SKUA_OP_CONNECT;
+}
+
 static int submit(skua_op *ops, size_t count, bool shielded)
 {
     struct skua_thread *thread = skua_thread_self();
@@ -58,6 +65,8 @@ static int submit(skua_op *ops, size_t count, bool shielded)
     for (size_t i = 0; i < count; i++) {
         if (ops[i].code >= SKUA_OP_CODE_COUNT)
             return -EINVAL;
+        if (gives_numbers_away(ops[i].code))
+            skua_socket_hint_forget();
     }
     if (thread != NULL && thread->forked)
         return -ECHILD;

@@ -17,8 +17,7 @@
  * have come, but to wait for them at once (-5 % of an echo's CPU time). Any other receive looks
  * first: what is no socket, or is not connected, is an error then, and would be waited on else.
  * The epoll engine is told besides whether the task has received from it before: what it has
- * registered then still holds. A task that accepts or connects may have closed the socket, so
- * nothing is taken for granted after that.
+ * registered then still holds (socket_hint.h).
  *
  * Must stay true:
  *   - A result that is there beats the cancel: dropping it would leak a descriptor or lose bytes.
@@ -33,6 +32,7 @@
 #include "io/blocking_section.h"
 #include "io/net_call.h"
 #include "io/op.h"
+#include "io/socket_hint.h"
 #include "platform/vthread.h"
 #include "sched/wait.h"
 
@@ -83,51 +83,6 @@ static bool is_passing(int64_t error)
            error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
-#define HINT_RECEIVED 0x8000u /* in a task's socket_hint: not only sent */
-#define HINT_NUMBERS 0x7fffu
-
-/* What is noted of the descriptor, never 0. */
-static uint16_t hint_of(int fd)
-{
-    return (uint16_t)((unsigned)fd % HINT_NUMBERS + 1);
-}
-
-/* The running task's own; NULL on threads that have no ring. */
-static uint16_t *socket_hint(void)
-{
-    struct skua_thread *thread = skua_thread_self();
-    return thread != NULL && thread->worker != NULL ? &thread->host->agent.socket_hint : NULL;
-}
-
-/* What a receive or send on @fd may take for granted: buf_index of its op. */
-static uint16_t hint_for(int fd)
-{
-    const uint16_t *hint = socket_hint();
-    if (hint == NULL || (*hint & ~HINT_RECEIVED) != hint_of(fd))
-        return 0;
-    return *hint & HINT_RECEIVED ? SKUA_OP_RECV_AGAIN : SKUA_OP_RECV_LATER;
-}
-
-/* A transfer on @fd has ended; @how: HINT_RECEIVED, or 0 if it sent. */
-static ssize_t note_used(int fd, ssize_t result, unsigned how)
-{
-    uint16_t *hint = socket_hint();
-    if (hint == NULL)
-        return result;
-    if ((*hint & ~HINT_RECEIVED) == hint_of(fd))
-        how |= *hint & HINT_RECEIVED;
-    *hint = result >= 0 ? (uint16_t)(hint_of(fd) | how) : 0;
-    return result;
-}
-
-/* The number it used last may stand for another socket from now on. */
-static void forget_used(void)
-{
-    uint16_t *hint = socket_hint();
-    if (hint != NULL)
-        *hint = 0;
-}
-
 int skua_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     if ((address == NULL) != (size == NULL) || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
@@ -139,10 +94,8 @@ int skua_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
                       .addr2 = size,
                       .flags = (uint32_t)flags};
         int64_t result = skua_op_run(&op);
-        if (!is_passing(result)) {
-            forget_used();
+        if (!is_passing(result))
             return (int)result;
-        }
     }
 }
 
@@ -151,7 +104,6 @@ int skua_connect(int fd, const struct sockaddr *address, socklen_t size)
     if (address == NULL)
         return -EINVAL;
     skua_op op = {.code = SKUA_OP_CONNECT, .fd = fd, .addr = (void *)address, .len = size};
-    forget_used();
     return (int)skua_op_run(&op);
 }
 
@@ -164,9 +116,11 @@ static ssize_t run_transfer(skua_op_code code, int fd, void *data, size_t size, 
                   .fd = fd,
                   .addr = data,
                   .len = skua_op_transfer_bytes(size),
-                  .buf_index = hint_for(fd),
+                  .buf_index = skua_socket_hint_for(fd),
                   .flags = (uint32_t)flags};
-    return note_used(fd, skua_op_run(&op), receives ? HINT_RECEIVED : 0);
+    int64_t result = skua_op_run(&op);
+    skua_socket_hint_note(fd, result, receives);
+    return result;
 }
 
 /* On a worker that has some to give: counts one call that is made without the ring. */
@@ -227,8 +181,10 @@ ssize_t skua_send(int fd, const void *buffer, size_t size, int flags)
 {
     if (may_try_alone()) {
         ssize_t sent = send_now(fd, buffer, size, flags);
-        if (!is_pending(sent))
-            return note_used(fd, sent, 0);
+        if (!is_pending(sent)) {
+            skua_socket_hint_note(fd, sent, false);
+            return sent;
+        }
     }
     return run_transfer(SKUA_OP_SEND, fd, (void *)buffer, size, flags);
 }

@@ -113,7 +113,7 @@ struct skua_agent {
     _Atomic uint32_t state; /* see above */
     _Atomic bool poked;     /* see I4 */
     _Atomic uint8_t type;   /* constant; atomic because a recycled object may be looked at */
-    uint16_t socket_hint;   /* a host's own: the socket its task used last; see io/socket.c */
+    uint16_t socket_hint;   /* a host's own: the socket its task used last; see io/socket_hint.h */
 };
 
 static inline enum skua_agent_type skua_agent_type(const struct skua_agent *agent)

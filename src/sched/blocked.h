@@ -14,7 +14,8 @@
  * COMPUTE One that computes is no loss: its CPU is busy. But when every worker is held up by a task
  *        that computes or blocks, nobody is left to serve the others. Then, after hold_ns, there
  *        are as many stand-ins as workers, and the kernel shares the CPUs out between them; until
- *        one of the workers is free again. Fork/join has no need of it: its joins serve (monitor.h).
+ *        one of the workers is free again. Fork/join has no need of it: its joins serve
+ *        (monitor.h).
  *
  * RETIRE When a blocked worker goes on, one stand-in too many runs. The one that came last retires:
  *        it takes nothing from others and searches for nothing any more, and sleeps in its engine

@@ -68,6 +68,7 @@ int skua_executor_move_here(struct skua_thread *thread, skua_executor *executor)
     count_offload(thread);
     struct skua_task *host = thread->host;
     host->executor = executor;
+    host->agent.socket_hint = 0; /* there nothing is noted */
     /* From an executor to another: no longer behind that thread's agent. */
     atomic_store_explicit(&host->proxy, NULL, memory_order_seq_cst);
     skua_thread_leave(thread, SKUA_POST_HOP);

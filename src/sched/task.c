@@ -31,6 +31,7 @@ struct skua_task *skua_object_create(struct skua_thread *thread, skua_runtime *r
     if (skua_unlikely(task == NULL))
         return NULL;
     skua_agent_init(&task->agent, SKUA_AGENT_TASK);
+    task->agent.socket_hint = 0;
     task->stack = NULL;
     task->runtime = runtime;
     task->executor = NULL;
@@ -232,7 +233,6 @@ void skua_task_end(struct skua_thread *thread, struct skua_task *task, intptr_t 
 void skua_task_give_stack(struct skua_task *task, struct skua_stack *stack)
 {
     task->stack = stack;
-    task->agent.socket_hint = 0;
     memset(&task->ctx, 0, sizeof(task->ctx));
     skua_ctx_init(&task->ctx, skua_stack_low(stack), skua_stack_size(stack),
                   skua_stack_color(stack), skua_task_main, task);

@@ -689,14 +689,6 @@ static struct skua_task *find_own(struct skua_worker *worker)
     return task;
 }
 
-/* How many switches until the next look at the engine. */
-static int turns(struct skua_worker *worker)
-{
-    bool passes_on =
-        worker->engine->ops->gathers && skua_gauge_get(&worker->engine->in_flight) != 0;
-    return passes_on ? TURNS_WITH_OPS : TURNS;
-}
-
 static struct skua_task *find(struct skua_worker *worker)
 {
     if (skua_worker_is_retired(worker))
@@ -712,7 +704,7 @@ static struct skua_task *find(struct skua_worker *worker)
     if (task == NULL)
         task = skua_fork_steal_orphan(worker);
     poll_engine(worker);
-    worker->budget = turns(worker);
+    worker->budget = skua_gauge_get(&worker->engine->in_flight) != 0 ? TURNS_WITH_OPS : TURNS;
     if (task == NULL)
         task = take_local(worker);
     if (task == NULL)

@@ -4,6 +4,9 @@
  */
 #include "unit/engine/engine_sockets.h"
 
+#include <netinet/tcp.h>
+#include <thread>
+
 namespace
 {
 
@@ -20,12 +23,36 @@ std::string NameOf(const ::testing::TestParamInfo<EngineParam> &info)
 
 constexpr uint64_t kDoubtNs = 20 * SKUA_NS_PER_MS; /* as in epoll_fd.c */
 
+/* What stays are registrations of TCP sockets. */
+struct TcpPair : SocketPair {
+    TcpPair()
+    {
+        Close(0);
+        Close(1);
+        Listener listener;
+        fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        EXPECT_EQ(connect(fds[1], reinterpret_cast<sockaddr *>(&listener.address),
+                          sizeof(listener.address)),
+                  0);
+        fds[0] = accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
+        int on = 1;
+        EXPECT_EQ(setsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+    }
+};
+
 class EpollStaying : public EngineSockets
 {
   protected:
     uint64_t Enters()
     {
         return e.Counts().enters_total;
+    }
+
+    /* One look at epoll that is to see what was sent just now. */
+    void Look()
+    {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1)); /* packets are under way */
+        e.Poll(kDoubtNs / 4);
     }
 
     void Receive(Request &request, int fd)
@@ -43,7 +70,7 @@ class EpollStaying : public EngineSockets
             ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
             e.Poll(0);
             pair.Put("abc");
-            e.Poll(0);
+            Look();
             ASSERT_EQ(request.completions, 1);
         }
         Request request;
@@ -52,7 +79,7 @@ class EpollStaying : public EngineSockets
         e.Poll(0);
         ASSERT_EQ(Enters() - before, 1u); /* a look, and nothing told */
         pair.Put("abc");
-        e.Poll(0);
+        Look();
         ASSERT_EQ(request.completions, 1);
     }
 
@@ -69,9 +96,27 @@ class EpollStaying : public EngineSockets
 INSTANTIATE_TEST_SUITE_P(Modes, EpollStaying, ::testing::ValuesIn(kEngines), NameOf);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EngineSockets); /* epoll_test has those */
 
+TEST_P(EpollStaying, AnAnswerCostsOneEpollWait)
+{
+    TcpPair pair;
+    char out[] = "answer";
+    uint64_t before = 0;
+    for (int round = 0; round < 102; round++) {
+        if (round == 2)
+            before = Enters();
+        Request request;
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        pair.Put("question");
+        e.Poll(kWaitMaxNs);
+        ASSERT_EQ(request.completions, 1);
+        ASSERT_EQ(e.Run(MakeTransfer(SKUA_OP_SEND, pair.fds[0], out, 6)), 6);
+    }
+    EXPECT_EQ(Enters() - before, 100u);
+}
+
 TEST_P(EpollStaying, AQuietConnectionIsToldOfOnceAndThenAtTheBeginning)
 {
-    SocketPair pair;
+    TcpPair pair;
     ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
     Request request;
     ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
@@ -94,8 +139,8 @@ TEST_P(EpollStaying, AQuietConnectionIsToldOfOnceAndThenAtTheBeginning)
 TEST_P(EpollStaying, ANumberThatWasClosedBehindItsBackIsNoticedInTime)
 {
     for (bool sleeps : {true, false}) {
-        SocketPair pair;
-        SocketPair other;
+        TcpPair pair;
+        TcpPair other;
         ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
         Replace(pair.fds[0], other);
         Request request;
@@ -117,8 +162,8 @@ TEST_P(EpollStaying, ANumberThatWasClosedBehindItsBackIsNoticedInTime)
 TEST_P(EpollStaying, WhoHasNotJustUsedTheNumberIsToldOfAtOnce)
 {
     for (bool is_another_task : {true, false}) {
-        SocketPair pair;
-        SocketPair other;
+        TcpPair pair;
+        TcpPair other;
         Request request;
         auto elsewhere = std::make_unique<Request>();
         Request &waiter = is_another_task ? *elsewhere : request;
@@ -129,7 +174,7 @@ TEST_P(EpollStaying, WhoHasNotJustUsedTheNumberIsToldOfAtOnce)
         ASSERT_NO_FATAL_FAILURE(Begin(waiter, op));
         other.Put("new");
         uint64_t before = Enters();
-        e.Poll(0);
+        Look();
         EXPECT_EQ(waiter.completions, 1);
         EXPECT_EQ(Enters() - before, 3u); /* changed, then added; and a look */
     }
@@ -137,8 +182,8 @@ TEST_P(EpollStaying, WhoHasNotJustUsedTheNumberIsToldOfAtOnce)
 
 TEST_P(EpollStaying, AFirstReceiveThatNeedNotWaitForgetsTheNumberToo)
 {
-    SocketPair pair;
-    SocketPair other;
+    TcpPair pair;
+    TcpPair other;
     Request request;
     ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
     pair.Put(std::string(sizeof(in_), 'x')); /* a full receive: the next one is tried */
@@ -157,7 +202,7 @@ TEST_P(EpollStaying, AFirstReceiveThatNeedNotWaitForgetsTheNumberToo)
     e.Poll(0);
     EXPECT_EQ(Enters() - before, 3u);
     other.Put("abc");
-    e.Poll(0);
+    Look();
     EXPECT_EQ(request.completions, 1);
 }
 
@@ -165,7 +210,7 @@ TEST_P(EpollStaying, AFirstReceiveThatNeedNotWaitForgetsTheNumberToo)
 TEST_P(EpollStaying, TheEndBehindDataIsNotMissed)
 {
     for (bool is_waited_for : {true, false}) {
-        SocketPair pair;
+        TcpPair pair;
         SocketPair waits; /* so that polls look at epoll */
         Request request;
         Request other;
@@ -177,7 +222,7 @@ TEST_P(EpollStaying, TheEndBehindDataIsNotMissed)
         }
         pair.Put("abc");
         EXPECT_EQ(shutdown(pair.fds[1], SHUT_WR), 0);
-        e.Poll(0);
+        Look();
         if (!is_waited_for) {
             ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
             e.Poll(0);
@@ -198,7 +243,7 @@ TEST_P(EpollStaying, TheEndBehindDataIsNotMissed)
 
 TEST_P(EpollStaying, WhatCameWhileNobodyWaitedIsReceivedAtOnce)
 {
-    SocketPair pair;
+    TcpPair pair;
     SocketPair waits;
     Request request;
     Request other;
@@ -207,8 +252,9 @@ TEST_P(EpollStaying, WhatCameWhileNobodyWaitedIsReceivedAtOnce)
     ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
     for (int round = 0; round < 10; round++) {
         pair.Put("abc");
-        for (int polls = 0; polls < 3; polls++) /* the edge, and no other */
-            e.Poll(0);
+        Look(); /* the edge, and no other */
+        e.Poll(0);
+        e.Poll(0);
         ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
         e.Poll(0);
         ASSERT_EQ(request.completions, 1) << round;
@@ -220,7 +266,7 @@ TEST_P(EpollStaying, WhatCameWhileNobodyWaitedIsReceivedAtOnce)
 
 TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
 {
-    SocketPair pair;
+    TcpPair pair;
     SocketPair waits;
     Request request;
     Request other;
@@ -231,8 +277,9 @@ TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
     for (int round = 0; round < 5; round++) {
         uint64_t before = Enters();
         pair.Put("abc");
-        for (int polls = 0; polls < 3; polls++) /* the edge, and no other */
-            e.Poll(0);
+        Look(); /* the edge, and no other */
+        e.Poll(0);
+        e.Poll(0);
         ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
         e.Poll(0);
         ASSERT_EQ(request.completions, 1);
@@ -240,7 +287,7 @@ TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
         e.Poll(0);
         ASSERT_EQ(request.completions, 0);
         pair.Put("abc");
-        e.Poll(0);
+        Look();
         ASSERT_EQ(request.completions, 1);
         EXPECT_EQ(Enters() - before, 6u); /* looks only */
     }
@@ -250,7 +297,7 @@ TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
 
 TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
 {
-    SocketPair pair;
+    TcpPair pair;
     SocketPair waits;
     Request request;
     Request other;
@@ -261,7 +308,7 @@ TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
     for (uint64_t enters : {1, 2, 1, 1}) {
         pair.Put("a");
         uint64_t before = Enters();
-        e.Poll(0);
+        Look();
         EXPECT_EQ(Enters() - before, enters);
     }
     /* Nor do they wake anybody. */
@@ -274,7 +321,7 @@ TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
     ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
     EXPECT_TRUE(Waits(request));
     pair.Put("a");
-    e.Poll(0);
+    Look();
     EXPECT_EQ(request.completions, 1);
     e.Cancel(other);
     EXPECT_EQ(End(other), -ECANCELED);
@@ -282,7 +329,7 @@ TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
 
 TEST_P(EpollStaying, AWaitOfAnotherKindIsServedBesideAndAfter)
 {
-    SocketPair pair;
+    TcpPair pair;
     Request request;
     Request poll;
     Request out;
@@ -308,6 +355,94 @@ TEST_P(EpollStaying, AWaitOfAnotherKindIsServedBesideAndAfter)
     EXPECT_EQ(End(request), 3);
 }
 
+/* A receive stops short of it, and goes on behind it. */
+TEST_P(EpollStaying, WhatStandsBehindUrgentDataIsNotMissed)
+{
+    TcpPair pair;
+    Request request;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    pair.Put("abc");
+    EXPECT_EQ(send(pair.fds[1], "!", 1, MSG_OOB), 1);
+    pair.Put("def");
+    Look();
+    ASSERT_EQ(request.completions, 1);
+    EXPECT_EQ(request.op.result, 3);
+    ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+    e.Poll(0);
+    ASSERT_EQ(request.completions, 1);
+    EXPECT_EQ(request.op.result, 3);
+}
+
+/* B, whose number was closed behind the engine's back, is asked about though A never is. */
+TEST_P(EpollStaying, WhoWaitsAndGivesUpAgainAndAgainKeepsNobodyFromBeingAskedAbout)
+{
+    TcpPair a;
+    TcpPair b;
+    TcpPair other;
+    Request given_up;
+    Request request;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(a));
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(b));
+    Replace(b.fds[0], other);
+    ASSERT_NO_FATAL_FAILURE(Receive(given_up, a.fds[0]));
+    ASSERT_NO_FATAL_FAILURE(Receive(request, b.fds[0]));
+    other.Put("new");
+    uint64_t begun_ns = e.Now();
+    while (request.completions == 0 && e.Now() - begun_ns < 20 * kDoubtNs) {
+        e.Poll(kDoubtNs / 4);
+        e.Cancel(given_up);
+        EXPECT_EQ(End(given_up), -ECANCELED);
+        ASSERT_NO_FATAL_FAILURE(Receive(given_up, a.fds[0]));
+    }
+    EXPECT_LT(e.Now() - begun_ns, 10 * kDoubtNs);
+    EXPECT_EQ(request.completions, 1);
+    e.Cancel(given_up);
+    EXPECT_EQ(End(given_up), -ECANCELED);
+}
+
+TEST_P(EpollStaying, WhoReceivesHereOnceAndElsewhereThenWakesNobodyForLong)
+{
+    TcpPair pair;
+    SocketPair waits;
+    Request request;
+    Request other;
+    char byte;
+    ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
+    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    pair.Put("abc");
+    Look();
+    skua_op op = MakeTransfer(SKUA_OP_RECV, pair.fds[0], in_, sizeof(in_)); /* of another task */
+    ASSERT_NO_FATAL_FAILURE(Begin(request, op));
+    EXPECT_EQ(End(request), 3);
+    for (int i = 0; i < 3; i++) {
+        pair.Put("abc");
+        Look();
+        EXPECT_EQ(pair.Drain(0), 3u); /* by another worker */
+    }
+    pair.Put("abc");
+    uint64_t begun_ns = e.Now();
+    e.Poll(kDoubtNs);
+    EXPECT_GE(e.Now() - begun_ns, kDoubtNs);
+    e.Cancel(other);
+    EXPECT_EQ(End(other), -ECANCELED);
+}
+
+/* Bytes may stay behind a short receive. */
+TEST_P(EpollStaying, AUnixSocketIsToldOfEachTime)
+{
+    SocketPair pair;
+    for (int round = 0; round < 5; round++) {
+        Request request;
+        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+        uint64_t before = Enters();
+        e.Poll(0);
+        EXPECT_EQ(Enters() - before, 2u);
+        pair.Put("a");
+        EXPECT_EQ(End(request), 1);
+    }
+}
+
 TEST_P(EpollStaying, ADatagramSocketIsToldOfEachTime)
 {
     SocketPair pair(SOCK_DGRAM);
@@ -328,7 +463,7 @@ TEST_P(EpollStaying, ADatagramSocketIsToldOfEachTime)
 
 TEST_P(EpollStaying, AsManyOpsAsTheCallerAllowsAreOverAtOnce)
 {
-    SocketPair pair;
+    TcpPair pair;
     Request request;
     char out = 'x';
     engine_shim_at_once(e.get(), 2);
@@ -346,6 +481,14 @@ TEST_P(EpollStaying, AsManyOpsAsTheCallerAllowsAreOverAtOnce)
     engine_counts counts = e.Counts();
     EXPECT_EQ(counts.submitted_total, 4u);
     EXPECT_EQ(counts.completed_total, 4u);
+    std::vector<char> much(1 << 16);
+    engine_shim_at_once(e.get(), 5); /* as many bytes as four ops more: the second is not */
+    for (int rc : {1, 0}) {
+        request.completions = 0;
+        request.op = MakeTransfer(SKUA_OP_SEND, pair.fds[0], much.data(), much.size());
+        EXPECT_EQ(engine_shim_submit(e.get(), &request.op, OnComplete, &request), rc);
+        e.Poll(0);
+    }
     engine_shim_at_once(e.get(), 1);
     ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0])); /* what waits is not */
     EXPECT_TRUE(Waits(request));
