@@ -3,17 +3,9 @@
  *
  * Each is a target of libFuzzer, and without that a test. Run without arguments it mutates its own
  * seeds, the same way every time; arguments are inputs: files, or folders of them, as the corpus
- * is. To look for more, with libFuzzer (what to compile is in ../CMakeLists.txt, at skua_fuzz; for
- * address_fuzz and stream_read_fuzz, all of src/ but src/tls/, too):
- *
- *   clang -std=gnu17 -D_GNU_SOURCE -DSKUA_LIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined \
- *     -fno-sanitize-recover=all -I include -I src -I tools/common tests/fuzz/sum_line_fuzz.c \
- *     tools/skua-sum/sum_line.c tools/skua-sum/sum_text.c -o sum_line
- *   mkdir found
- *   ./sum_line -max_total_time=600 -max_len=4096 found tests/fuzz/corpus/sum_line_fuzz
- *
- * and "-merge=1" into an empty folder makes a corpus small again. Keep it under 60 files and 100
- * KiB.
+ * is. To look for more, with libFuzzer: tools/fuzz. What it finds new is in build/fuzz/found; a
+ * target run with "-merge=1" and an empty folder before those makes a corpus small again. Keep it
+ * under 60 files and 100 KiB.
  */
 #ifndef SKUA_TESTS_FUZZ_KIT_H
 #define SKUA_TESTS_FUZZ_KIT_H
