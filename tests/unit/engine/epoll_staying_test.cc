@@ -62,25 +62,21 @@ class EpollStaying : public EngineSockets
         ASSERT_NO_FATAL_FAILURE(Begin(request, op));
     }
 
-    /* Two requests without a pause: from now on @pair is relied on. */
+    /* Requests without a pause, until one is not told of: from now on @pair is relied on. */
     void MakeQuick(const SocketPair &pair)
     {
-        for (int round = 0; round < 2; round++) {
+        bool is_told = true;
+        for (int round = 0; is_told && round < 100; round++) {
             Request request;
             ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
+            uint64_t before = Enters();
             e.Poll(0);
+            is_told = Enters() - before > 1;
             pair.Put("abc");
             Look();
             ASSERT_EQ(request.completions, 1);
         }
-        Request request;
-        ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
-        uint64_t before = Enters();
-        e.Poll(0);
-        ASSERT_EQ(Enters() - before, 1u); /* a look, and nothing told */
-        pair.Put("abc");
-        Look();
-        ASSERT_EQ(request.completions, 1);
+        ASSERT_FALSE(is_told);
     }
 
     /* @fd stands for the first end of @pair, behind the engine's back, and @pair has no other. */
