@@ -400,7 +400,9 @@ TEST_F(Blocked, WhenAllComputeAStandInComesSoon)
     skua_options o = options(&reports_, 2);
     o.block_us = 2000000;
     Runtime runtime(o);
-    auto computes = []() -> intptr_t {
+    std::atomic<int> begun{0};
+    auto computes = [&]() -> intptr_t {
+        begun++;
         uint64_t until_ns = skua_now() + SKUA_NS_PER_SEC;
         while (skua_now() < until_ns) {
         }
@@ -409,7 +411,7 @@ TEST_F(Blocked, WhenAllComputeAStandInComesSoon)
     auto serves = []() -> intptr_t { return static_cast<intptr_t>(skua_now()); };
     skua_future *first = submitBody(runtime.get(), computes);
     skua_future *second = submitBody(runtime.get(), computes);
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ASSERT_TRUE(waitUntil([&] { return begun == 2; }));
     uint64_t begun_ns = skua_now();
     auto served_ns = static_cast<uint64_t>(skua_await(submitBody(runtime.get(), serves)));
     EXPECT_LT(served_ns - begun_ns, 500 * SKUA_NS_PER_MS);

@@ -79,6 +79,18 @@ class EpollStaying : public EngineSockets
         ASSERT_FALSE(is_told);
     }
 
+    /* Something waits, so that polls look at epoll. */
+    void WaitBeside()
+    {
+        ASSERT_NO_FATAL_FAILURE(
+            Begin(beside_, MakeTransfer(SKUA_OP_RECV, beside_pair_.fds[0], &beside_byte_, 1)));
+    }
+    void EndBeside()
+    {
+        e.Cancel(beside_);
+        EXPECT_EQ(End(beside_), -ECANCELED);
+    }
+
     /* @fd stands for the first end of @pair, behind the engine's back, and @pair has no other. */
     static void Replace(int fd, SocketPair &pair)
     {
@@ -87,6 +99,11 @@ class EpollStaying : public EngineSockets
     }
 
     char in_[16] = {};
+
+  private:
+    SocketPair beside_pair_;
+    Request beside_;
+    char beside_byte_ = 0;
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, EpollStaying, ::testing::ValuesIn(kEngines), NameOf);
@@ -207,12 +224,9 @@ TEST_P(EpollStaying, TheEndBehindDataIsNotMissed)
 {
     for (bool is_waited_for : {true, false}) {
         TcpPair pair;
-        SocketPair waits; /* so that polls look at epoll */
         Request request;
-        Request other;
-        char byte;
         ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
-        ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+        ASSERT_NO_FATAL_FAILURE(WaitBeside());
         if (is_waited_for) {
             ASSERT_NO_FATAL_FAILURE(Receive(request, pair.fds[0]));
         }
@@ -232,20 +246,16 @@ TEST_P(EpollStaying, TheEndBehindDataIsNotMissed)
             ASSERT_EQ(request.completions, 1);
             EXPECT_EQ(request.op.result, 0);
         }
-        e.Cancel(other);
-        EXPECT_EQ(End(other), -ECANCELED);
+        EndBeside();
     }
 }
 
 TEST_P(EpollStaying, WhatCameWhileNobodyWaitedIsReceivedAtOnce)
 {
     TcpPair pair;
-    SocketPair waits;
     Request request;
-    Request other;
-    char byte;
     ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
-    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    ASSERT_NO_FATAL_FAILURE(WaitBeside());
     for (int round = 0; round < 10; round++) {
         pair.Put("abc");
         Look(); /* the edge, and no other */
@@ -256,19 +266,15 @@ TEST_P(EpollStaying, WhatCameWhileNobodyWaitedIsReceivedAtOnce)
         ASSERT_EQ(request.completions, 1) << round;
         EXPECT_EQ(request.op.result, 3);
     }
-    e.Cancel(other);
-    EXPECT_EQ(End(other), -ECANCELED);
+    EndBeside();
 }
 
 TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
 {
     TcpPair pair;
-    SocketPair waits;
     Request request;
-    Request other;
-    char byte;
     ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
-    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    ASSERT_NO_FATAL_FAILURE(WaitBeside());
     e.Poll(0);
     for (int round = 0; round < 5; round++) {
         uint64_t before = Enters();
@@ -287,19 +293,15 @@ TEST_P(EpollStaying, AnEdgeThatNobodyWaitsForChangesNothingIfTheNextIsWaitedFor)
         ASSERT_EQ(request.completions, 1);
         EXPECT_EQ(Enters() - before, 6u); /* looks only */
     }
-    e.Cancel(other);
-    EXPECT_EQ(End(other), -ECANCELED);
+    EndBeside();
 }
 
 TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
 {
     TcpPair pair;
-    SocketPair waits;
     Request request;
-    Request other;
-    char byte;
     ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
-    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    ASSERT_NO_FATAL_FAILURE(WaitBeside());
     e.Poll(0);
     for (uint64_t enters : {1, 2, 1, 1}) {
         pair.Put("a");
@@ -319,8 +321,7 @@ TEST_P(EpollStaying, EdgesThatNobodyWaitsForComeTwiceAtMost)
     pair.Put("a");
     Look();
     EXPECT_EQ(request.completions, 1);
-    e.Cancel(other);
-    EXPECT_EQ(End(other), -ECANCELED);
+    EndBeside();
 }
 
 TEST_P(EpollStaying, AWaitOfAnotherKindIsServedBesideAndAfter)
@@ -400,12 +401,9 @@ TEST_P(EpollStaying, WhoWaitsAndGivesUpAgainAndAgainKeepsNobodyFromBeingAskedAbo
 TEST_P(EpollStaying, WhoReceivesHereOnceAndElsewhereThenWakesNobodyForLong)
 {
     TcpPair pair;
-    SocketPair waits;
     Request request;
-    Request other;
-    char byte;
     ASSERT_NO_FATAL_FAILURE(MakeQuick(pair));
-    ASSERT_NO_FATAL_FAILURE(Begin(other, MakeTransfer(SKUA_OP_RECV, waits.fds[0], &byte, 1)));
+    ASSERT_NO_FATAL_FAILURE(WaitBeside());
     pair.Put("abc");
     Look();
     skua_op op = MakeTransfer(SKUA_OP_RECV, pair.fds[0], in_, sizeof(in_)); /* of another task */
@@ -420,8 +418,7 @@ TEST_P(EpollStaying, WhoReceivesHereOnceAndElsewhereThenWakesNobodyForLong)
     uint64_t begun_ns = e.Now();
     e.Poll(kDoubtNs);
     EXPECT_GE(e.Now() - begun_ns, kDoubtNs);
-    e.Cancel(other);
-    EXPECT_EQ(End(other), -ECANCELED);
+    EndBeside();
 }
 
 /* Bytes may stay behind a short receive. */
