@@ -1,14 +1,16 @@
 /*
  * bench/timers_bench.c - a million waits with a deadline, half of which are cancelled.
  *
- * Case "armed", by "skua": --size tasks (default 1 million) sleep until their deadlines; those with
- * an odd number are cancelled, the others wake up. A timer is a whole task here, with a stack of
- * its own (about 5 GiB for a million). By "skua call_at": calls at these times, which have no stack
- * until then, like the callbacks that are the timers of other libraries. Reported are
+ * By "skua": --size tasks (default 1 million) sleep until their deadlines; those with an odd number
+ * are cancelled, the others wake up. A timer is a whole task here, with a stack of its own (about
+ * 5 GiB for a million). By "skua call_at": calls at these times, which have no stack until then,
+ * like the callbacks that are the timers of other libraries. In the case "armed" they fire one by
+ * one, in "burst" (call_at only) as fast as can be. Reported are
  *   arm      for each timer, until the last one is armed, or task sleeps
  *   cancel   for each cancelled one, until the last of them has ended
  *   cpu      of the whole run, for each timer
  *   late     how long after their deadlines the others woke up: median and p95
+ *   fire     "burst": from the first deadline until the last has fired, for each that does
  *
  * common/bench_timers.h says when the deadlines are. Every timer is checked: it fires once, not too
  * early, and only if it was not cancelled.
@@ -76,14 +78,14 @@ static void cancel(struct bench_timers *timers, skua_future **futures)
     timers->cancelled_ns = bench_now();
 }
 
-static void run_as(struct bench_options *options, bool calls)
+static void run_as(struct bench_options *options, const char *name, bool calls)
 {
     struct sleeper *sleepers = calloc(options->size, sizeof(*sleepers));
     skua_future **futures = calloc(options->size, sizeof(skua_future *));
     if (sleepers == NULL || futures == NULL)
         bench_fail(options, "calloc", -ENOMEM);
     struct bench_timers timers =
-        bench_timers_begin(options, calls ? BENCH_TIMER_CALLBACK_NS : BENCH_TIMER_TASK_NS);
+        bench_timers_begin(options, name, calls ? BENCH_TIMER_CALLBACK_NS : BENCH_TIMER_TASK_NS);
     if (calls)
         arm_calls(&timers, sleepers, futures);
     else
@@ -100,8 +102,12 @@ static void run_once(struct bench_options *options)
 {
     struct bench_options calls = *options;
     calls.by = "skua call_at";
-    run_as(&calls, true);
-    run_as(options, false);
+    if (bench_wants(options, "armed")) {
+        run_as(&calls, "armed", true);
+        run_as(options, "armed", false);
+    }
+    if (bench_wants(options, "burst"))
+        run_as(&calls, "burst", true);
 }
 
 static intptr_t run_all(void *arg)

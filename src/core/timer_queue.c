@@ -157,31 +157,54 @@ static void bucket_add(struct skua_timer_queue *queue, const struct skua_timer_e
         queue->earliest[bucket] = entry->deadline_ns;
 }
 
-/* Puts @entry where it belongs, or drops it if it is stale. */
+/* Whether @entry was stale, and has been dropped. */
+static bool drop_stale(struct skua_timer_queue *queue, const struct skua_timer_entry *entry)
+{
+    if (queue->timers[entry->number] != NULL)
+        return false;
+    free_number(queue, entry->number);
+    queue->stale--;
+    return true;
+}
+
+/*
+ * The timer will be popped soon. It ends a dormant task (sched/task.h), which is started then, or
+ * stands in a frame, with what the task returns to below it.
+ */
+static void prefetch(const struct skua_timer *timer)
+{
+    const char *line = (const char *)timer;
+    __builtin_prefetch(line, 1);
+    __builtin_prefetch(line - SKUA_CACHE_LINE, 1);
+    __builtin_prefetch(line - 2 * SKUA_CACHE_LINE, 1);
+}
+
+/*
+ * Puts @entry where it belongs now. Only what is due is asked whether it is stale, which costs a
+ * cache miss where there are many; others are asked by sweep().
+ */
 static void place(struct skua_timer_queue *queue, const struct skua_timer_entry *entry)
 {
-    const struct skua_timer *timer = queue->timers[entry->number];
-    if (timer == NULL) {
-        free_number(queue, entry->number);
-        queue->stale--;
-    } else if (entry->deadline_ns <= queue->reference_ns) {
-        __builtin_prefetch(timer, 1);
-        due_push(queue, entry);
-    } else {
+    if (entry->deadline_ns > queue->reference_ns) {
         bucket_add(queue, entry);
+    } else if (!drop_stale(queue, entry)) {
+        prefetch(queue->timers[entry->number]);
+        due_push(queue, entry);
     }
 }
 
-/* Takes the entries of @bucket out and places them anew. */
-static void divide(struct skua_timer_queue *queue, unsigned bucket)
+/* Takes the entries of @bucket out and places them anew; if @sweeps, without the stale ones. */
+static void divide(struct skua_timer_queue *queue, unsigned bucket, bool sweeps)
 {
     struct skua_timer_chunk *chunk = queue->buckets[bucket];
     queue->buckets[bucket] = NULL;
     queue->full &= ~(UINT64_C(1) << bucket);
     while (chunk != NULL) {
         struct skua_timer_chunk *older = chunk->older;
-        for (size_t i = 0; i < chunk->count; i++)
-            place(queue, &chunk->entries[i]);
+        for (size_t i = 0; i < chunk->count; i++) {
+            if (!sweeps || !drop_stale(queue, &chunk->entries[i]))
+                place(queue, &chunk->entries[i]);
+        }
         chunk->older = queue->spare;
         queue->spare = chunk;
         chunk = older;
@@ -211,7 +234,7 @@ static bool advance(struct skua_timer_queue *queue, uint64_t now_ns)
         queue->reference_ns = skua_min(now_ns, last_of_bucket(queue, bucket));
     else
         queue->reference_ns = queue->earliest[bucket];
-    divide(queue, bucket);
+    divide(queue, bucket, false);
     return true;
 }
 
@@ -222,7 +245,7 @@ static void sweep(struct skua_timer_queue *queue)
     while (concerned != 0) {
         unsigned bucket = (unsigned)__builtin_ctzll(concerned);
         concerned &= concerned - 1;
-        divide(queue, bucket);
+        divide(queue, bucket, true);
     }
     size_t count = queue->due_count;
     queue->due_count = 0;

@@ -26,11 +26,10 @@ static bool rescue(struct skua_worker *worker, struct skua_worker *victim)
         completed = victim->engine->ops->rescue(victim->engine);
     skua_ops_after_poll(victim);
     skua_spin_unlock(&victim->engine_lock);
-    /* relaxed: the owner's own counter */
-    uint64_t fired = atomic_load_explicit(&worker->counters.timers_fired, memory_order_relaxed);
-    skua_worker_timers(worker, victim);
-    fired = atomic_load_explicit(&worker->counters.timers_fired, memory_order_relaxed) - fired;
-    if (completed == 0 && fired == 0)
+    bool fired = false;
+    while (skua_worker_timers(worker, victim)) /* all: the next look is some time off */
+        fired = true;
+    if (completed == 0 && !fired)
         return false;
     skua_counter_add(&worker->counters.rescues, 1);
     skua_counter_add(&worker->counters.ops_rescued, completed);

@@ -24,7 +24,7 @@
 
 #define TURNS 61          /* prime, as in Go: does not beat with program loops */
 #define TURNS_WITH_OPS 16 /* requests wait to be passed on for at most this many switches */
-#define READY_MAX 64u     /* and more tasks than that are not woken by completions at once */
+#define READY_MAX 64u     /* no more tasks are woken at once by completions, or by timers */
 #define DIRECT_CALLS 64u  /* of io/, without the ring, between two visits */
 #define NEXT_STREAK 16u   /* then the queue goes first once */
 #define INJECT_BATCH 64u
@@ -519,49 +519,58 @@ static void execute(struct skua_worker *worker, struct skua_task *task)
     skua_thread_post(&worker->thread);
 }
 
-void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose)
+/*
+ * How many completions, or timers, to take: as many as run until the next look, and more while few
+ * tasks are ready. Engine and timer queue keep the others in order; a full run queue would not, and
+ * what is taken long before its task runs has left the caches by then.
+ */
+static unsigned take_max(struct skua_worker *worker)
+{
+    unsigned ready = skua_min(skua_run_queue_count(&worker->queue), READY_MAX);
+    return skua_max(READY_MAX - ready, (unsigned)TURNS_WITH_OPS);
+}
+
+/* Fires the first timer of @whose, if it is due. */
+static bool fire_timer(struct skua_worker *worker, struct skua_worker *whose, uint64_t now_ns)
+{
+    /* The lock is held over the resolve: a waiter that removes its timer waits for it here. */
+    skua_spin_lock(&whose->timer_lock);
+    struct skua_timer *timer = skua_timer_queue_pop(&whose->timers, now_ns);
+    struct skua_agent *ready = NULL;
+    const struct skua_timer_kind *kind = NULL;
+    struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);
+    if (timer != NULL && wait->kind != NULL) {
+        if (wait->kind->begin(wait))
+            kind = wait->kind;
+    } else if (timer != NULL) {
+        struct skua_agent *agent = wait->agent;
+        if (skua_agent_resolve(agent, SKUA_REASON_TIMEOUT) == SKUA_RESOLVE_WAITING)
+            ready = agent;
+    }
+    skua_spin_unlock(&whose->timer_lock);
+    if (timer == NULL)
+        return false;
+    skua_counter_add(&worker->counters.timers_fired, 1);
+    if (kind != NULL)
+        kind->fire(wait);
+    else if (ready != NULL) /* not by the next slot: in the order of their deadlines */
+        skua_worker_spawned(worker, skua_task_of_agent(ready));
+    return true;
+}
+
+bool skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose)
 {
     skua_spin_lock(&whose->timer_lock);
     bool none = skua_timer_queue_count(&whose->timers) == 0;
     skua_spin_unlock(&whose->timer_lock);
     if (none)
-        return;
+        return false;
     uint64_t now_ns = worker_now(worker);
-    for (;;) {
-        /* The lock is held over the resolve: a waiter that removes its timer waits for it here. */
-        skua_spin_lock(&whose->timer_lock);
-        struct skua_timer *timer = skua_timer_queue_pop(&whose->timers, now_ns);
-        struct skua_agent *ready = NULL;
-        const struct skua_timer_kind *kind = NULL;
-        struct skua_wait_timer *wait = skua_container_of(timer, struct skua_wait_timer, timer);
-        if (timer != NULL && wait->kind != NULL) {
-            if (wait->kind->begin(wait))
-                kind = wait->kind;
-        } else if (timer != NULL) {
-            struct skua_agent *agent = wait->agent;
-            if (skua_agent_resolve(agent, SKUA_REASON_TIMEOUT) == SKUA_RESOLVE_WAITING)
-                ready = agent;
-        }
-        skua_spin_unlock(&whose->timer_lock);
-        if (timer == NULL)
-            return;
-        skua_counter_add(&worker->counters.timers_fired, 1);
-        if (kind != NULL)
-            kind->fire(wait);
-        else if (ready != NULL) /* not by the next slot: in the order of their deadlines */
-            skua_worker_spawned(worker, skua_task_of_agent(ready));
-    }
-}
-
-/*
- * How many completions to take: as many as run until the next look, and more while few are ready.
- * The engine keeps the others in the order in which they came; a full run queue would not, and a
- * completion that is taken long before its task runs has left the caches by then.
- */
-static unsigned completions_max(struct skua_worker *worker)
-{
-    unsigned ready = skua_min(skua_run_queue_count(&worker->queue), READY_MAX);
-    return skua_max(READY_MAX - ready, (unsigned)TURNS_WITH_OPS);
+    unsigned max = take_max(worker);
+    unsigned fired = 0;
+    while (fired < max && fire_timer(worker, whose, now_ns))
+        fired++;
+    return fired != 0;
 }
 
 /* Engine and timers, without waiting. */
@@ -575,12 +584,12 @@ static void poll_engine(struct skua_worker *worker)
     bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
     if (has_ops) {
         skua_worker_engine_lock(worker);
-        worker->engine->batch_max = completions_max(worker);
+        worker->engine->batch_max = take_max(worker);
         (void)worker->engine->ops->poll(worker->engine, 0);
         skua_ops_after_poll(worker);
         skua_worker_engine_unlock(worker);
     }
-    skua_worker_timers(worker, worker);
+    (void)skua_worker_timers(worker, worker);
     if (has_ops || !worker->alone) {
         uint64_t now_ns = worker_now(worker);
         atomic_store_explicit(&worker->polled_ns, now_ns, memory_order_relaxed); /* advice */
@@ -746,7 +755,7 @@ static void run_loop(struct skua_worker *worker)
             return;
         skua_idle_sleep(worker);
         skua_monitor_worker_awake(runtime);
-        skua_worker_timers(worker, worker);
+        (void)skua_worker_timers(worker, worker);
     }
 }
 

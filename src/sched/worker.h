@@ -213,8 +213,11 @@ void skua_worker_service(struct skua_worker *worker);
 /* From a task that has awaited a row of others in place, a turn each: as above, now and then. */
 void skua_worker_row(struct skua_worker *worker);
 
-/* Fires what is due of @whose; what becomes ready is queued on @worker, the caller. */
-void skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose);
+/*
+ * Fires some of what is due of @whose, the earliest; what becomes ready is queued on @worker, the
+ * caller. False: nothing was due.
+ */
+bool skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose);
 
 /*
  * Owner: whether a request would go to the kernel together with others: tasks are ready, or

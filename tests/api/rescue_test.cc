@@ -125,6 +125,26 @@ TEST_F(Rescue, ASleepEndsWhileItsWorkerComputes)
     EXPECT_LT(held_ns, kHogNs);
 }
 
+/* With this threshold there are forty looks at most: each must take all that is due. */
+TEST_F(Rescue, OneLookFiresAllThatIsDue)
+{
+    Runtime runtime(options(20000));
+    runtime.run([&]() -> intptr_t {
+        std::atomic<int> made{0};
+        auto count = [](void *arg) -> intptr_t { return ++*static_cast<std::atomic<int> *>(arg); };
+        uint64_t at_ns = skua_after(2 * SKUA_NS_PER_MS);
+        std::vector<skua_future *> calls;
+        for (int i = 0; i < 5000; i++)
+            calls.push_back(skua_call_at(at_ns, count, &made));
+        while (made < 5000 && skua_now() < at_ns + kHogNs)
+            continue;
+        EXPECT_EQ(made, 5000);
+        for (skua_future *call : calls)
+            EXPECT_GT(skua_await(call), 0);
+        return 0;
+    });
+}
+
 TEST_F(Rescue, ACancelReachesIoWhileItsWorkerComputes)
 {
     uint64_t held_ns = heldUpFor(

@@ -98,28 +98,87 @@ TEST_F(TimerCall, CallsFromAnExecutorFireAtOnceWhereTheWorkerIsBusy)
         1);
 }
 
+/* Calls of one worker, and in which order they are made. */
+class CallOrder
+{
+  public:
+    explicit CallOrder(intptr_t count) : count_(count)
+    {
+        made_.reserve(static_cast<size_t>(count));
+    }
+
+    /* 37 is prime to the count; pairs have one deadline. */
+    uint64_t after(intptr_t call) const
+    {
+        return static_cast<uint64_t>(call * 37 % count_ / 2) * 1000;
+    }
+
+    void arm(uint64_t base_ns)
+    {
+        for (intptr_t i = 0; i < count_; i++)
+            notes_.push_back({this, i});
+        for (Note &note : notes_)
+            calls_.push_back(skua_call_at(base_ns + after(note.call), make, &note));
+    }
+
+    bool over() const
+    {
+        return made_.size() == static_cast<size_t>(count_);
+    }
+
+    void expectOrder()
+    {
+        for (skua_future *call : calls_)
+            EXPECT_EQ(skua_await(call), 0);
+        ASSERT_TRUE(over());
+        for (size_t i = 1; i < made_.size(); i++) {
+            uint64_t before = after(made_[i - 1]), now = after(made_[i]);
+            ASSERT_TRUE(before < now || (before == now && made_[i - 1] < made_[i])) << i;
+        }
+    }
+
+  private:
+    struct Note {
+        CallOrder *order;
+        intptr_t call;
+    };
+
+    static intptr_t make(void *arg)
+    {
+        auto *note = static_cast<Note *>(arg);
+        note->order->made_.push_back(note->call);
+        return 0;
+    }
+
+    intptr_t count_;
+    std::vector<Note> notes_;
+    std::vector<skua_future *> calls_;
+    std::vector<intptr_t> made_;
+};
+
 TEST_F(TimerCall, CallsAreMadeInTheOrderOfTheirDeadlines)
 {
     runInTask(
         [] {
-            static std::vector<intptr_t> order;
-            order.clear();
-            auto note = [](void *arg) -> intptr_t {
-                order.push_back(reinterpret_cast<intptr_t>(arg));
-                return 0;
-            };
-            uint64_t base = skua_after(2 * SKUA_NS_PER_MS);
-            std::vector<skua_future *> calls;
-            for (intptr_t i = 0; i < 200; i++) /* 37 is prime to 200; pairs have one deadline */
-                calls.push_back(skua_call_at(base + static_cast<uint64_t>(i * 37 % 200 / 2) * 1000,
-                                             note, pointer(i)));
-            for (skua_future *call : calls)
-                EXPECT_EQ(skua_await(call), 0);
-            ASSERT_EQ(order.size(), 200u);
-            for (size_t i = 1; i < 200; i++) {
-                intptr_t before = order[i - 1] * 37 % 200 / 2, after = order[i] * 37 % 200 / 2;
-                EXPECT_TRUE(before < after || (before == after && order[i - 1] < order[i]));
-            }
+            CallOrder order(200);
+            order.arm(skua_after(2 * SKUA_NS_PER_MS));
+            order.expectOrder();
+        },
+        1);
+}
+
+/* More than a run queue holds: what would not fit must not be overtaken by what comes later. */
+TEST_F(TimerCall, ThousandsThatAreDueAtOnceKeepThatOrder)
+{
+    runInTask(
+        [] {
+            CallOrder order(5000);
+            uint64_t first_ns = skua_after(50 * SKUA_NS_PER_MS);
+            order.arm(first_ns);
+            while (skua_now() < first_ns + 3 * SKUA_NS_PER_MS)
+                continue;
+            EXPECT_TRUE(yieldUntil([&] { return order.over(); }));
+            order.expectOrder();
         },
         1);
 }

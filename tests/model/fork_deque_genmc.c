@@ -8,7 +8,8 @@
  * and --imm, and each SCENARIO; see main(). An owner and thieves as in fork_deque_model.c, but here
  * all of it is real: stolen jobs run by their entries, arguments and results in their slots, which
  * GenMC watches for data races. A barrier for both sides is a fence on each: the compiler barrier
- * in the owner's join is taken as one. -DNO_FENCE leaves that out, and must show a bug.
+ * in the owner's join is taken as one. -DNO_FENCE leaves that out, and must show a bug (but not in
+ * scenarios 3 and 4, which force nothing out).
  *
  * Nidhugg takes it, too, and explores what x86 does (TSO); with a genmc.h that declares
  * void __VERIFIER_assume(int):

@@ -35,15 +35,23 @@ static void cancel(struct bench_timers *timers, asio::io_context &context,
     timers->cancelled_ns = bench_now();
 }
 
-static void run_once(struct bench_options *options)
+static void run_as(struct bench_options *options, const char *name)
 {
     asio::io_context context(1);
     std::vector<asio::steady_timer> timer;
-    struct bench_timers timers = bench_timers_begin(options, BENCH_TIMER_CALLBACK_NS);
+    struct bench_timers timers = bench_timers_begin(options, name, BENCH_TIMER_CALLBACK_NS);
     arm(&timers, context, timer);
     cancel(&timers, context, timer);
     context.run();
     bench_timers_end(&timers);
+}
+
+static void run_once(struct bench_options *options)
+{
+    if (bench_wants(options, "armed"))
+        run_as(options, "armed");
+    if (bench_wants(options, "burst"))
+        run_as(options, "burst");
 }
 
 int main(int argc, char **argv)

@@ -22,6 +22,7 @@ func random(state *uint64) uint64 {
 
 type timers struct {
 	by        string
+	name      string // of the case
 	deadlines []time.Time
 	late      []float64 // in us; negative until the timer has fired
 	done      sync.WaitGroup
@@ -31,11 +32,14 @@ type timers struct {
 }
 
 // newTimers makes the first timer due in so many microseconds for every timer, and 0.2 s.
-func newTimers(by string, eachUs int) *timers {
-	t := &timers{by: by, deadlines: make([]time.Time, *size), late: make([]float64, *size)}
+func newTimers(by, name string, eachUs int) *timers {
+	t := &timers{by: by, name: name, deadlines: make([]time.Time, *size), late: make([]float64, *size)}
 	state := uint64(1)
 	t.first = time.Now().Add(200*time.Millisecond + time.Duration(*size*eachUs)*time.Microsecond)
 	spread := uint64(*size) * 3000
+	if name == "burst" {
+		spread = uint64(*size) * 20
+	}
 	for i := range t.deadlines {
 		t.deadlines[i] = t.first.Add(time.Duration(random(&state) % spread))
 		if i%2 == 1 {
@@ -60,29 +64,37 @@ func (t *timers) fired(i int) {
 func (t *timers) end(armed, cancelled time.Time) {
 	t.done.Wait()
 	used, n, fired := cpuTime(syscall.RUSAGE_SELF)-t.cpu, len(t.late), []float64{}
+	last := t.first // when the last one fired
 	for i, late := range t.late {
 		if (late >= 0) == (i%2 == 1) {
 			fail(errors.New("a timer did what it should not"))
 		}
 		if late >= 0 {
 			fired = append(fired, late)
+			at := t.deadlines[i].Add(time.Duration(late * 1e3))
+			if at.After(last) {
+				last = at
+			}
 		}
 	}
 	check("timers", len(fired), n-n/2)
 	line := func(metric, unit string, samples ...float64) {
-		reportSamples(t.by, "armed", metric, unit, samples, len(fired))
+		reportSamples(t.by, t.name, metric, unit, samples, len(fired))
 	}
 	line("arm", "ns/timer", float64(armed.Sub(t.start))/float64(n))
 	line("cancel", "ns/timer", float64(cancelled.Sub(armed))/float64(n/2+n%2))
 	line("cpu", "ns/timer", float64(used)/float64(n))
 	if !cancelled.After(t.first) { // else arming took too long for it to mean anything
 		line("late", "us", fired...)
+		if t.name == "burst" {
+			line("fire", "ns/timer", float64(last.Sub(t.first))/float64(len(fired)))
+		}
 	}
 }
 
 // timersFunc arms timers that call a function, in a goroutine each, when they fire.
-func timersFunc() {
-	t, handles := newTimers("go AfterFunc", 3), make([]*time.Timer, *size)
+func timersFunc(name string) {
+	t, handles := newTimers("go AfterFunc", name, 3), make([]*time.Timer, *size)
 	t.done.Add(*size - *size/2)
 	for i := range handles {
 		i := i
@@ -97,7 +109,7 @@ func timersFunc() {
 
 // timersGoroutine has a goroutine wait for each deadline, or to be cancelled, as Skua's tasks do.
 func timersGoroutine() {
-	t, asleep := newTimers("go", 12), int64(0)
+	t, asleep := newTimers("go", "armed", 12), int64(0)
 	cancels, ended := make([]chan bool, *size), sync.WaitGroup{}
 	t.done.Add(*size - *size/2)
 	ended.Add(*size / 2)
@@ -128,7 +140,8 @@ func timersGoroutine() {
 
 func benchTimers() {
 	timersGoroutine()
-	timersFunc()
+	timersFunc("armed")
+	timersFunc("burst")
 }
 
 // ---- mixed: see bench/common/bench_mixed.h ---------------------------------------------------------

@@ -41,14 +41,14 @@ static void arm(struct bench_timers *timers, uv_loop_t *loop, struct timer *time
     timers->armed_ns = bench_now();
 }
 
-static void run_once(struct bench_options *options)
+static void run_as(struct bench_options *options, const char *name)
 {
     uv_loop_t loop;
     struct timer *timer = calloc(options->size, sizeof(*timer));
     if (timer == NULL)
         bench_fail(options, "calloc", -12);
     must(options, "uv_loop_init", uv_loop_init(&loop));
-    struct bench_timers timers = bench_timers_begin(options, BENCH_TIMER_CALLBACK_NS);
+    struct bench_timers timers = bench_timers_begin(options, name, BENCH_TIMER_CALLBACK_NS);
     arm(&timers, &loop, timer);
     for (size_t i = 1; i < timers.count; i += 2)
         must(options, "uv_timer_stop", uv_timer_stop(&timer[i].handle));
@@ -60,6 +60,14 @@ static void run_once(struct bench_options *options)
     uv_run(&loop, UV_RUN_DEFAULT);
     must(options, "uv_loop_close", uv_loop_close(&loop));
     free(timer);
+}
+
+static void run_once(struct bench_options *options)
+{
+    if (bench_wants(options, "armed"))
+        run_as(options, "armed");
+    if (bench_wants(options, "burst"))
+        run_as(options, "burst");
 }
 
 int main(int argc, char **argv)
