@@ -117,6 +117,19 @@ class RefusalTest(Base):
             peer.send("\r\n" + self.GOOD + "\r\n" + self.GOOD)
             self.assertEqual([peer.answer().status for _ in range(2)], [200, 200])
 
+    def test_a_second_empty_line_is_refused_in_whatever_segments_they_come(self):
+        for pieces in (["\r\n\r\n"], ["\r\n", "\r\n"], ["\r", "\n", "\r\n"], ["\r\n", "\r", "\n"]):
+            for request in ("", self.GOOD):
+                with self.subTest(pieces=pieces, request=request), self.server.peer() as peer:
+                    if request:
+                        peer.send(request)
+                        self.assertEqual(peer.answer().status, 200)
+                    for piece in pieces:
+                        peer.send(piece)
+                        time.sleep(0.02)
+                    self.assertEqual(peer.answer().status, 400)
+                    self.assertEqual(peer.end(), b"")
+
     def test_a_request_line_that_is_too_long(self):
         for size in (8100, 20000, 200000):
             with self.server.peer() as peer:
@@ -216,6 +229,15 @@ class TimeTest(Base):
             time.sleep(0.3)
             self.assertTrue(peer.is_quiet())
             self.assertEqual(peer.get("/json").status, 200)
+
+    def test_an_empty_line_does_not_prolong_the_rest(self):
+        with server("--idle-timeout", "2") as running:
+            begin = time.monotonic()
+            with running.peer() as peer:
+                time.sleep(1.5)
+                peer.send("\r\n")
+                self.assertEqual(peer.end(), b"")
+                self.assertLess(time.monotonic() - begin, 3.4)
 
     def test_a_body_that_does_not_come_is_given_up(self):
         with server("--body-timeout", "0.2") as running:

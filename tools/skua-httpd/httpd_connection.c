@@ -131,21 +131,54 @@ static void reset_input(struct httpd_connection *connection)
     connection->in_begin = connection->in_end = 0;
 }
 
-/* Waits for the first bytes of a request. */
+/* Nothing of a request is there, but for an empty line, perhaps: see await_request(). */
+static bool is_quiet(const struct httpd_connection *connection)
+{
+    size_t size = connection->in_end - connection->in_begin;
+    return size == 0 ||
+           (size == 2 && memcmp(connection->in + connection->in_begin, "\r\n", 2) == 0);
+}
+
+/* Waits for some bytes of a request. */
 static bool rest(struct httpd_connection *connection)
 {
+    bool has_line = connection->in_begin != connection->in_end;
     reset_input(connection);
-    skua_httpd_limit(connection, connection->httpd->options.idle_timeout_ns);
+    if (has_line) {
+        memcpy(connection->in, "\r\n", 2);
+        connection->in_end = 2;
+    }
     atomic_store_explicit(&connection->resting, true, memory_order_seq_cst);      /* DRAIN */
     if (atomic_load_explicit(&connection->httpd->draining, memory_order_seq_cst)) /* DRAIN */
         (void)skua_shutdown(connection->fd, SHUT_RD);
-    ssize_t n = skua_httpd_recv(connection, connection->in, connection->in_size);
+    ssize_t n = skua_httpd_recv(connection, connection->in + connection->in_end,
+                                connection->in_size - connection->in_end);
     atomic_store_explicit(&connection->resting, false, memory_order_seq_cst);
     if (n > 0)
-        connection->in_end = (size_t)n;
+        connection->in_end += (size_t)n;
     else
         skua_httpd_failed(connection);
     return n > 0;
+}
+
+/*
+ * Has the first bytes of a request in the buffer. False: there will be none. Some clients end a
+ * body with an empty line that is not part of it (RFC 9112, 2.2). It begins no request, and does
+ * not prolong the wait; a second one is refused, however the two are cut into segments.
+ */
+static bool await_request(struct httpd_connection *connection)
+{
+    if (!is_quiet(connection))
+        return true;
+    skua_httpd_flush(connection, 0);
+    if (connection->closing)
+        return false;
+    skua_httpd_limit(connection, connection->httpd->options.idle_timeout_ns);
+    while (is_quiet(connection)) {
+        if (!rest(connection))
+            return false;
+    }
+    return true;
 }
 
 /* Why a head that is not complete will not be waited for. 0: it will. */
@@ -175,13 +208,6 @@ static int receive_head(struct httpd_connection *connection, const struct httpd_
     return connection->expired ? -408 : 0;
 }
 
-/* Some clients end a body with an empty line that is not part of it; it begins no request. */
-static bool has_only_empty_line(const struct httpd_connection *connection)
-{
-    return connection->in_end - connection->in_begin == 2 &&
-           memcmp(connection->in + connection->in_begin, "\r\n", 2) == 0;
-}
-
 /*
  * Has a complete head in the buffer. Returns its size; 0 if there will be none; a negative status.
  * What has been answered is sent before this waits.
@@ -190,11 +216,8 @@ static ssize_t next_head(struct httpd_connection *connection)
 {
     struct httpd_scan scan = {0};
     uint64_t deadline_ns = 0;
-    while (connection->in_begin == connection->in_end || has_only_empty_line(connection)) {
-        skua_httpd_flush(connection, 0);
-        if (connection->closing || !rest(connection))
-            return 0;
-    }
+    if (!await_request(connection))
+        return 0;
     for (;;) {
         ssize_t size = skua_httpd_head_scan(&scan, connection->in + connection->in_begin,
                                             connection->in_end - connection->in_begin);
