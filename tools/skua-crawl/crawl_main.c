@@ -1,30 +1,25 @@
 /*
  * crawl_main.c - start, root task, signals, end.
  *
- * The main thread opens what can fail for reasons a user should read about, starts a runtime,
- * submits the root task and waits on two descriptors: a signalfd and an eventfd that the root task
- * writes at its end. The signals are blocked before there are other threads. A signal sets the
- * run's stop event; THE END in crawl_state.h says what follows. If even that takes too long, or a
- * second signal comes, main leaves without waiting.
+ * The main thread opens what can fail for reasons a user should read about, starts a runtime
+ * and has it run the root task (tool_run.h). A signal sets the run's stop event; THE END in
+ * crawl_state.h says what follows.
  */
 #include "crawl_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "crawl_hosts.h"
 #include "crawl_queue.h"
 #include "tool_process.h"
+#include "tool_run.h"
 
 #define STOP_NS (3 * SKUA_NS_PER_SEC) /* beyond the grace, for what is left then */
 /* OpenSSL and libcurl call deeper than the default allows; only what is touched costs memory. */
@@ -32,19 +27,9 @@
 
 struct run {
     struct crawl crawl;
-    skua_runtime *runtime;
+    struct tool_run process;
     uint64_t start_ns;
-    int end_fd; /* eventfd, written when the root task ends */
-    int signal_fd;
-    int signal; /* the one that ended the run, or 0 */
 };
-
-static int print_error(const char *what, int error)
-{
-    char buffer[128];
-    fprintf(stderr, CRAWL_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
-    return EXIT_FAILURE;
-}
 
 /* ---- the root task --------------------------------------------------------------------------- */
 
@@ -85,7 +70,6 @@ static intptr_t run_root(void *arg)
 {
     struct run *run = arg;
     struct crawl *crawl = &run->crawl;
-    uint64_t one = 1;
     skua_shield shield;
     skua_future *writer = skua_spawn(skua_crawl_out_run, &crawl->out);
     skua_future *driver = skua_spawn(skua_crawl_driver_run, crawl->driver);
@@ -95,19 +79,10 @@ static intptr_t run_root(void *arg)
     (void)skua_channel_close(crawl->out.lines);
     (void)skua_await(writer);
     (void)skua_shield_close(&shield);
-    /* Cannot wait or fail: the counter is 0. */
-    (void)!write(run->end_fd, &one, sizeof(one));
     return rc;
 }
 
 /* ---- before there are threads ---------------------------------------------------------------- */
-
-static int catch_signals(struct run *run)
-{
-    run->signal_fd = skua_tool_catch_signals(0);
-    run->end_fd = eventfd(0, EFD_CLOEXEC);
-    return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
-}
 
 /* The product token: what a robots.txt knows us by. */
 static void set_agent(struct crawl *crawl)
@@ -141,15 +116,15 @@ static int open_files(struct crawl *crawl)
     else if (options->list != NULL)
         crawl->list_fd = open(options->list, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (options->list != NULL && crawl->list_fd < 0)
-        return print_error(options->list, -errno);
+        return skua_tool_error(CRAWL_PROGRAM, options->list, -errno);
     if (options->save != NULL && stat(options->save, &folder) != 0)
-        return print_error(options->save, -errno);
+        return skua_tool_error(CRAWL_PROGRAM, options->save, -errno);
     if (options->save != NULL && !S_ISDIR(folder.st_mode))
-        return print_error(options->save, -ENOTDIR);
+        return skua_tool_error(CRAWL_PROGRAM, options->save, -ENOTDIR);
     if (options->save != NULL && access(options->save, W_OK | X_OK) != 0)
-        return print_error(options->save, -errno);
+        return skua_tool_error(CRAWL_PROGRAM, options->save, -errno);
     if (options->ca_file != NULL && access(options->ca_file, R_OK) != 0)
-        return print_error(options->ca_file, -errno);
+        return skua_tool_error(CRAWL_PROGRAM, options->ca_file, -errno);
     return 0;
 }
 
@@ -160,7 +135,7 @@ static int open_all(struct crawl *crawl)
     if (status != 0)
         return status;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return print_error("cannot start libcurl", -ENOMEM);
+        return skua_tool_error(CRAWL_PROGRAM, "cannot start libcurl", -ENOMEM);
     set_agent(crawl);
     crawl->slots = (skua_semaphore)SKUA_SEMAPHORE_INIT(options->concurrency);
     crawl->room = (skua_semaphore)SKUA_SEMAPHORE_INIT(CRAWL_PENDING_MAX);
@@ -169,9 +144,11 @@ static int open_all(struct crawl *crawl)
     if (rc == 0)
         rc = skua_crawl_driver_create(options->concurrency, &crawl->driver);
     if (rc < 0)
-        return print_error("cannot start", rc);
+        return skua_tool_error(CRAWL_PROGRAM, "cannot start", rc);
     rc = skua_crawl_out_open(&crawl->out, options, &crawl->counters, &crawl->stop);
-    return rc < 0 ? print_error(options->output != NULL ? options->output : "cannot start", rc) : 0;
+    return rc < 0 ? skua_tool_error(CRAWL_PROGRAM,
+                                    options->output != NULL ? options->output : "cannot start", rc)
+                  : 0;
 }
 
 static void free_all(struct crawl *crawl)
@@ -187,41 +164,6 @@ static void free_all(struct crawl *crawl)
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
-
-/* Leaves without waiting for anything. */
-static _Noreturn void leave(const struct run *run)
-{
-    _exit(run->signal != 0 ? 128 + run->signal : EXIT_FAILURE);
-}
-
-/* Waits for the end of the root task; a second signal or a delay ends at once. */
-static void wait_for_end(struct run *run)
-{
-    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
-    uint64_t deadline_ns = SKUA_FOREVER;
-    struct signalfd_siginfo info;
-    for (;;) {
-        int timeout_ms = -1;
-        if (deadline_ns != SKUA_FOREVER) {
-            uint64_t now_ns = skua_now();
-            if (now_ns >= deadline_ns)
-                leave(run);
-            uint64_t left_ms = (deadline_ns - now_ns) / SKUA_NS_PER_MS + 1;
-            timeout_ms = left_ms < 1000 ? (int)left_ms : 1000;
-        }
-        fds[0].revents = fds[1].revents = 0;
-        (void)poll(fds, 2, timeout_ms); /* EINTR: nothing has happened */
-        if (fds[0].revents)
-            return;
-        if (!fds[1].revents || read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-            continue;
-        if (run->signal != 0)
-            leave(run);
-        run->signal = (int)info.ssi_signo;
-        deadline_ns = skua_after(run->crawl.options.grace_ns + STOP_NS);
-        (void)skua_event_set(&run->crawl.stop);
-    }
-}
 
 /* Relaxed: nobody counts any more. */
 static uint64_t count(const _Atomic uint64_t *counter)
@@ -260,14 +202,21 @@ static int finish(struct run *run, int rc)
     if (!crawl->options.quiet)
         print_totals(run, left);
     if (error < 0)
-        return print_error("write error", error);
-    if (run->signal != 0)
-        return 128 + run->signal;
+        return skua_tool_error(CRAWL_PROGRAM, "write error", error);
+    if (run->process.signal != 0)
+        return 128 + run->process.signal;
     if (rc < 0)
-        return print_error("stopped", rc);
+        return skua_tool_error(CRAWL_PROGRAM, "stopped", rc);
     if (crawl->list_error < 0)
-        return print_error(crawl->options.list, crawl->list_error);
+        return skua_tool_error(CRAWL_PROGRAM, crawl->options.list, crawl->list_error);
     return left > 0 || count(&crawl->counters.failed) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* THE END in crawl_state.h. */
+static void ask_to_stop(void *arg)
+{
+    struct run *run = arg;
+    (void)skua_event_set(&run->crawl.stop);
 }
 
 static int run_all(struct run *run)
@@ -276,19 +225,20 @@ static int run_all(struct run *run)
         .workers = run->crawl.options.workers,
         .stack_size_bytes = STACK_BYTES,
     };
+    run->process = (struct tool_run){
+        .program = CRAWL_PROGRAM,
+        .patience_ns = run->crawl.options.grace_ns + STOP_NS,
+        .stop_ns = STOP_NS,
+        .on_stop = ask_to_stop,
+        .arg = run,
+    };
     run->start_ns = skua_now();
-    int rc = skua_runtime_start(&run->runtime, &options);
-    if (rc < 0) {
+    if (skua_tool_run_start(&run->process, &options) != 0) {
         (void)skua_crawl_out_close(&run->crawl.out);
-        return skua_tool_start_error(CRAWL_PROGRAM, rc);
+        return EXIT_FAILURE;
     }
-    skua_future *root = skua_submit(run->runtime, run_root, run);
-    /* Done already: it was quick, or it never started and nothing will be heard of it. */
-    if (skua_future_peek(root, NULL))
-        wait_for_end(run);
-    rc = (int)skua_await(root);
-    if (skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(STOP_NS)) < 0)
-        leave(run);
+    int rc = (int)skua_tool_run_root(&run->process, run_root);
+    skua_tool_run_stop(&run->process);
     return finish(run, rc);
 }
 
@@ -302,8 +252,6 @@ int main(int argc, char **argv)
     pthread_mutex_init(&run.crawl.lock, NULL);
     (void)skua_tool_raise_descriptors(); /* each transfer needs two */
     int status = open_all(&run.crawl);
-    if (status == 0 && catch_signals(&run) < 0)
-        status = print_error("cannot start", -EMFILE);
     if (status == 0)
         status = run_all(&run);
     free_all(&run.crawl);

@@ -1,9 +1,8 @@
 /*
  * httpd_main.c - start, root task, signals, end.
  *
- * The main thread opens what can fail for reasons a user should read about, starts a runtime,
- * submits the root task and waits on two descriptors: a signalfd and an eventfd that the root task
- * writes at its end. SIGINT and SIGTERM are blocked before there are other threads.
+ * The main thread opens what can fail for reasons a user should read about, starts a runtime
+ * and has it run the root task (tool_run.h).
  *
  * The end, in order: a signal cancels the root task; it marks the server as draining, which ends
  * connections at rest, and stops it, which waits for those that owe an answer, but not for ever;
@@ -13,13 +12,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "httpd_connection.h"
@@ -27,27 +22,17 @@
 #include "httpd_log.h"
 #include "httpd_tls.h"
 #include "tool_process.h"
+#include "tool_run.h"
 
-#define LOOK_MS 50
 #define STOP_NS (2 * SKUA_NS_PER_SEC) /* beyond the drain, for what is left then */
 
 struct run {
     struct httpd httpd;
-    skua_runtime *runtime;
+    struct tool_run process;
     skua_server_stats stats;
     int listeners[HTTPD_LISTEN_MAX];
     unsigned listener_count;
-    int end_fd; /* eventfd, written when the root task ends */
-    int signal_fd;
-    int signal; /* the one that ended the run, or 0 */
 };
-
-static int print_error(const char *what, int error)
-{
-    char buffer[128];
-    fprintf(stderr, HTTPD_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
-    return EXIT_FAILURE;
-}
 
 /* ---- the root task --------------------------------------------------------------------------- */
 
@@ -95,7 +80,6 @@ static intptr_t serve(struct run *run)
 static intptr_t run_root(void *arg)
 {
     struct run *run = arg;
-    uint64_t one = 1;
     skua_future *log = NULL;
     if (run->httpd.log != NULL)
         log = skua_spawn(skua_httpd_log_run, run->httpd.log);
@@ -107,19 +91,10 @@ static intptr_t run_root(void *arg)
         (void)skua_await(log);
         (void)skua_shield_close(&shield);
     }
-    /* Cannot wait or fail: the counter is 0. */
-    (void)!write(run->end_fd, &one, sizeof(one));
     return rc;
 }
 
 /* ---- before there are threads ---------------------------------------------------------------- */
-
-static int catch_signals(struct run *run)
-{
-    run->signal_fd = skua_tool_catch_signals(0);
-    run->end_fd = eventfd(0, EFD_CLOEXEC);
-    return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
-}
 
 /* Root, log and sockets. Returns an exit status; 0 if all is there. */
 static int open_all(struct run *run)
@@ -131,12 +106,12 @@ static int open_all(struct run *run)
     if (httpd->options.root != NULL) {
         httpd->root_fd = open(httpd->options.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (httpd->root_fd < 0)
-            return print_error(httpd->options.root, -errno);
+            return skua_tool_error(HTTPD_PROGRAM, httpd->options.root, -errno);
     }
     if (httpd->options.access_log != NULL) {
         int rc = skua_httpd_log_open(httpd->options.access_log, &httpd->log);
         if (rc < 0)
-            return print_error(httpd->options.access_log, rc);
+            return skua_tool_error(HTTPD_PROGRAM, httpd->options.access_log, rc);
     }
     for (unsigned i = 0; i < httpd->options.listen_count; i++) {
         int fd = skua_httpd_listen(httpd->options.listen[i]);
@@ -160,57 +135,21 @@ static void close_all(struct run *run)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-/* Leaves without waiting for anything. */
-static _Noreturn void leave(const struct run *run)
-{
-    _exit(128 + run->signal);
-}
-
-/* Waits for the end of the root task; a signal cancels it, a second one or a delay ends at once. */
-static void wait_for_end(struct run *run, skua_future *root)
-{
-    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
-    uint64_t deadline_ns = SKUA_FOREVER;
-    struct signalfd_siginfo info;
-    for (;;) {
-        int timeout_ms = -1;
-        if (deadline_ns != SKUA_FOREVER) {
-            if (skua_now() >= deadline_ns)
-                leave(run);
-            timeout_ms = LOOK_MS;
-        }
-        (void)poll(fds, 2, timeout_ms);
-        /* A root task that was cancelled before it began writes nothing. */
-        if (run->signal && skua_future_peek(root, NULL) == 0)
-            return;
-        if (fds[0].revents)
-            return;
-        if (read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-            continue;
-        if (run->signal)
-            leave(run);
-        run->signal = (int)info.ssi_signo;
-        deadline_ns = skua_after(run->httpd.options.drain_ns + STOP_NS);
-        (void)skua_cancel(root);
-    }
-}
-
 static int run_all(struct run *run)
 {
     skua_options options = {.workers = run->httpd.options.workers, .on_failure = ignore_failure};
-    int rc = skua_runtime_start(&run->runtime, &options);
-    if (rc < 0)
-        return skua_tool_start_error(HTTPD_PROGRAM, rc);
-    skua_future *root = skua_submit(run->runtime, run_root, run);
-    /* Done already: it never started and nothing will be heard of it. */
-    if (skua_future_peek(root, NULL))
-        wait_for_end(run, root);
-    rc = (int)skua_await(root);
-    rc = rc == -ECANCELED ? 0 : rc; /* the signal came before it began */
-    if (skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(STOP_NS)) < 0)
-        leave(run);
-    if (rc < 0)
-        return print_error("cannot serve", rc);
+    run->process = (struct tool_run){
+        .program = HTTPD_PROGRAM,
+        .patience_ns = run->httpd.options.drain_ns + STOP_NS,
+        .stop_ns = STOP_NS,
+        .arg = run,
+    };
+    if (skua_tool_run_start(&run->process, &options) != 0)
+        return EXIT_FAILURE;
+    int rc = (int)skua_tool_run_root(&run->process, run_root);
+    skua_tool_run_stop(&run->process);
+    if (rc < 0 && rc != -ECANCELED) /* that: a signal came before it began */
+        return skua_tool_error(HTTPD_PROGRAM, "cannot serve", rc);
     /* relaxed: the tasks that counted have ended */
     uint64_t requests = atomic_load_explicit(&run->httpd.requests, memory_order_relaxed);
     if (!run->httpd.options.quiet)
@@ -229,8 +168,6 @@ int main(int argc, char **argv)
     pthread_mutex_init(&run.httpd.lock, NULL);
     (void)skua_tool_raise_descriptors();
     int status = open_all(&run);
-    if (status == 0 && catch_signals(&run) < 0)
-        status = print_error("cannot start", -EMFILE);
     if (status == 0)
         status = run_all(&run);
     close_all(&run);

@@ -1,62 +1,43 @@
 /*
  * loader_main.c - start, root task, signals, progress, end.
  *
- * The main thread makes what can fail for reasons a user should read about, starts a runtime,
- * submits the root task and waits on two descriptors: a signalfd and an eventfd that the root task
- * writes at its end. SIGINT and SIGTERM are blocked before there are other threads. A signal
- * cancels the root task, and with it all connections; what has been measured is told all the same.
+ * The main thread makes what can fail for reasons a user should read about, starts a runtime
+ * and has it run the root task (tool_run.h). A signal cancels that, and with it all connections;
+ * what has been measured is told all the same.
  */
 #include "loader.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "loader_report.h"
 #include "loader_root.h"
 #include "tool_process.h"
+#include "tool_run.h"
 
-#define LOOK_MS 100                     /* after a signal main looks at the root task this often */
 #define STOP_NS (2 * SKUA_NS_PER_SEC)   /* for what is left after a signal, and at the end */
 #define STACK_BYTES ((size_t)32 * 1024) /* of every task: none calls deep */
 #define SPARE_DESCRIPTORS 64u           /* of the runtime */
 
 struct run {
     struct loader loader;
-    skua_runtime *runtime;
+    struct tool_run process;
     unsigned workers;
-    int end_fd; /* eventfd, written when the root task ends */
-    int signal_fd;
-    int signal; /* the one that ended the run, or 0 */
     FILE *json; /* or NULL; opened at the start, so that no measurement is in vain */
     /* The progress line. */
     bool shows_progress, on_terminal;
     uint64_t began_ns, shown_ns, shown_arrived;
 };
 
-static int print_error(const char *what, int error)
-{
-    char buffer[128];
-    fprintf(stderr, LOADER_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
-    return EXIT_FAILURE;
-}
-
 static intptr_t run_root(void *arg)
 {
     struct run *run = arg;
-    uint64_t one = 1;
-    intptr_t rc = skua_loader_root_run(&run->loader);
-    /* Cannot wait or fail: the counter is 0. */
-    (void)!write(run->end_fd, &one, sizeof(one));
-    return rc;
+    return skua_loader_root_run(&run->loader);
 }
 
 /* ---- before there are threads ---------------------------------------------------------------- */
@@ -98,14 +79,10 @@ static int open_all(struct run *run)
     const char *json = loader->options.json;
     run->json = json == NULL ? NULL : open_json(json);
     if (json != NULL && run->json == NULL)
-        return print_error(json, -errno);
+        return skua_tool_error(LOADER_PROGRAM, json, -errno);
     int rc = skua_loader_root_init(loader);
     if (rc < 0)
-        return print_error("cannot start", rc);
-    run->signal_fd = skua_tool_catch_signals(0);
-    run->end_fd = eventfd(0, EFD_CLOEXEC);
-    if (run->signal_fd < 0 || run->end_fd < 0)
-        return print_error("cannot start", -EMFILE);
+        return skua_tool_error(LOADER_PROGRAM, "cannot start", rc);
     run->on_terminal = isatty(STDERR_FILENO) == 1;
     run->shows_progress = loader->options.progress || (run->on_terminal && !loader->options.quiet);
     return 0;
@@ -123,8 +100,9 @@ static void close_all(struct run *run)
 
 /* ---- progress -------------------------------------------------------------------------------- */
 
-static void show_progress(struct run *run)
+static void show_progress(void *arg)
 {
+    struct run *run = arg;
     uint64_t arrived, failed;
     uint64_t now_ns = skua_now();
     skua_loader_tallies_peek(&run->loader.tallies, &arrived, &failed);
@@ -144,52 +122,6 @@ static void end_progress(const struct run *run)
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
-
-/* Leaves without waiting for anything. */
-static _Noreturn void leave(const struct run *run)
-{
-    _exit(128 + run->signal);
-}
-
-/* How long to wait for an event until there is something else to do. */
-static int timeout_of(const struct run *run, uint64_t deadline_ns)
-{
-    uint64_t now_ns = skua_now();
-    if (deadline_ns != SKUA_FOREVER) {
-        if (now_ns >= deadline_ns)
-            leave(run);
-        return LOOK_MS;
-    }
-    if (!run->shows_progress)
-        return -1;
-    uint64_t next_ns = run->shown_ns + SKUA_NS_PER_SEC;
-    return now_ns >= next_ns ? 0 : (int)((next_ns - now_ns) / SKUA_NS_PER_MS) + 1;
-}
-
-/* Waits for the end of the root task; a signal cancels it, a second one or a delay ends at once. */
-static void wait_for_end(struct run *run, skua_future *root)
-{
-    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
-    uint64_t deadline_ns = SKUA_FOREVER;
-    struct signalfd_siginfo info;
-    run->began_ns = run->shown_ns = skua_now();
-    for (;;) {
-        fds[0].revents = fds[1].revents = 0;
-        (void)poll(fds, 2, timeout_of(run, deadline_ns)); /* EINTR: nothing has happened */
-        /* A root task that was cancelled before it began has ended and written nothing. */
-        if (fds[0].revents || (run->signal && skua_future_peek(root, NULL) == 0))
-            return;
-        if (run->shows_progress && skua_now() >= run->shown_ns + SKUA_NS_PER_SEC)
-            show_progress(run);
-        if (!fds[1].revents || read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-            continue;
-        if (run->signal)
-            leave(run);
-        run->signal = (int)info.ssi_signo;
-        deadline_ns = skua_after(STOP_NS);
-        (void)skua_cancel(root);
-    }
-}
 
 /* Why there was nothing to load. */
 static int print_first_error(const struct loader *loader)
@@ -221,7 +153,9 @@ static int print_json(struct run *run, const struct loader_report *report)
     skua_loader_json_print(report, out);
     bool failed = ferror(out) != 0;
     failed |= (out == stdout ? fflush(out) : fclose(out)) != 0;
-    return failed ? print_error(run->loader.options.json, errno != 0 ? -errno : -EIO) : 0;
+    return failed ? skua_tool_error(LOADER_PROGRAM, run->loader.options.json,
+                                    errno != 0 ? -errno : -EIO)
+                  : 0;
 }
 
 /* Tells what was measured. Returns the exit status. */
@@ -234,7 +168,7 @@ static int tell(struct run *run)
         .loader = loader,
         .tally = &sum,
         .workers = run->workers,
-        .interrupted = run->signal != 0,
+        .interrupted = run->process.signal != 0,
     };
     bool json_only = options->json != NULL && strcmp(options->json, "-") == 0;
     skua_loader_tallies_sum(&loader->tallies, &sum);
@@ -244,7 +178,7 @@ static int tell(struct run *run)
     if (!options->quiet && !json_only) {
         skua_loader_report_print(&report, stdout);
         if (fflush(stdout) || ferror(stdout))
-            status = print_error("write error", errno != 0 ? -errno : -EIO);
+            status = skua_tool_error(LOADER_PROGRAM, "write error", errno != 0 ? -errno : -EIO);
     }
     if (run->json != NULL && print_json(run, &report) != 0)
         status = EXIT_FAILURE;
@@ -258,7 +192,7 @@ static int tell(struct run *run)
         fputs(LOADER_PROGRAM ": no connection was left\n", stderr);
         status = EXIT_FAILURE;
     }
-    return run->signal != 0 ? 128 + run->signal : status;
+    return run->process.signal != 0 ? 128 + run->process.signal : status;
 }
 
 static int run_all(struct run *run)
@@ -268,24 +202,26 @@ static int run_all(struct run *run)
         .workers = loader->options.workers,
         .stack_size_bytes = STACK_BYTES,
     };
+    run->process = (struct tool_run){
+        .program = LOADER_PROGRAM,
+        .patience_ns = STOP_NS,
+        .stop_ns = STOP_NS,
+        .on_second = run->shows_progress ? show_progress : NULL,
+        .arg = run,
+    };
+    if (skua_tool_run_start(&run->process, &options) != 0)
+        return EXIT_FAILURE;
     skua_info info;
-    int rc = skua_runtime_start(&run->runtime, &options);
-    if (rc < 0)
-        return skua_tool_start_error(LOADER_PROGRAM, rc);
-    (void)skua_runtime_info(run->runtime, &info);
+    (void)skua_runtime_info(run->process.runtime, &info);
     run->workers = info.workers;
-    skua_future *root = skua_submit(run->runtime, run_root, run);
-    /* Done already: it was quick, or it never started and nothing will be heard of it. */
-    if (skua_future_peek(root, NULL))
-        wait_for_end(run, root);
-    rc = (int)skua_await(root);
-    if (skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(STOP_NS)) < 0)
-        leave(run);
+    run->began_ns = run->shown_ns = skua_now();
+    int rc = (int)skua_tool_run_root(&run->process, run_root);
+    skua_tool_run_stop(&run->process);
     end_progress(run);
-    if (loader->first_error < 0 && !run->signal)
+    if (loader->first_error < 0 && !run->process.signal)
         return print_first_error(loader);
-    if (rc < 0 && !run->signal)
-        return print_error("stopped", rc);
+    if (rc < 0 && !run->process.signal)
+        return skua_tool_error(LOADER_PROGRAM, "stopped", rc);
     return tell(run);
 }
 

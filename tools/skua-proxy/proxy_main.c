@@ -1,9 +1,8 @@
 /*
  * proxy_main.c - start, root task, signals, end.
  *
- * The main thread opens what can fail for reasons a user should read about, starts a runtime,
- * submits the root task and waits on two descriptors: a signalfd and an eventfd that the root task
- * writes at its end. The signals are blocked before there are other threads.
+ * The main thread opens what can fail for reasons a user should read about, starts a runtime
+ * and has it run the root task (tool_run.h). SIGUSR1 prints what has been counted.
  *
  * The end, in order: a signal cancels the root task, which shuts the listening sockets, so that
  * whoever connects is refused at once, and stops the server, which waits for the connections, but
@@ -13,13 +12,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "proxy_address.h"
@@ -30,14 +26,14 @@
 #include "proxy_pipes.h"
 #include "proxy_tls.h"
 #include "tool_process.h"
+#include "tool_run.h"
 
-#define LOOK_MS 100                     /* after a signal main looks at the root task this often */
 #define STOP_NS (3 * SKUA_NS_PER_SEC)   /* beyond the drain, for what is left then */
 #define STACK_BYTES ((size_t)32 * 1024) /* of every task: none calls deep */
 
 struct run {
     struct proxy proxy;
-    skua_runtime *runtime;
+    struct tool_run process;
     pthread_mutex_t server_lock;
     skua_server *server; /* guarded by server_lock; NULL when there is none to be asked */
     skua_server_stats stats;
@@ -45,17 +41,7 @@ struct run {
     int listeners[PROXY_LISTEN_MAX];
     unsigned listener_count;
     struct proxy_check checks[PROXY_BACKENDS_MAX];
-    int end_fd; /* eventfd, written when the root task ends */
-    int signal_fd;
-    int signal; /* the one that ended the run, or 0 */
 };
-
-static int print_error(const char *what, int error)
-{
-    char buffer[128];
-    fprintf(stderr, PROXY_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
-    return EXIT_FAILURE;
-}
 
 /* ---- the root task --------------------------------------------------------------------------- */
 
@@ -142,7 +128,6 @@ static intptr_t run_root(void *arg)
 {
     struct run *run = arg;
     struct proxy *proxy = &run->proxy;
-    uint64_t one = 1;
     skua_shield shield;
     skua_future *notices = NULL, *access_log = NULL;
     if (proxy->notices != NULL)
@@ -154,19 +139,10 @@ static intptr_t run_root(void *arg)
     end_log(access_log);
     end_log(notices);
     (void)skua_shield_close(&shield);
-    /* Cannot wait or fail: the counter is 0. */
-    (void)!write(run->end_fd, &one, sizeof(one));
     return rc;
 }
 
 /* ---- before there are threads ---------------------------------------------------------------- */
-
-static int catch_signals(struct run *run)
-{
-    run->signal_fd = skua_tool_catch_signals(SIGUSR1);
-    run->end_fd = eventfd(0, EFD_CLOEXEC);
-    return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
-}
 
 static int complain_address(const char *text)
 {
@@ -201,7 +177,7 @@ static int open_all(struct run *run)
     if (rc == 0 && !proxy->options.quiet)
         rc = skua_proxy_log_open(NULL, STDERR_FILENO, &proxy->notices);
     if (rc < 0)
-        return print_error("cannot start", rc);
+        return skua_tool_error(PROXY_PROGRAM, "cannot start", rc);
     if (skua_proxy_tls_open(proxy) < 0)
         return EXIT_FAILURE;
     const char *path = proxy->options.access_log;
@@ -209,7 +185,7 @@ static int open_all(struct run *run)
         rc = skua_proxy_log_open(strcmp(path, "-") == 0 ? NULL : path, STDOUT_FILENO,
                                  &proxy->access_log);
         if (rc < 0)
-            return print_error(path, rc);
+            return skua_tool_error(PROXY_PROGRAM, path, rc);
     }
     return open_listeners(run);
 }
@@ -264,51 +240,12 @@ static void print_totals(struct run *run)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-/* Leaves without waiting for anything. */
-static _Noreturn void leave(const struct run *run)
+/* SIGUSR1 */
+static void tell(void *arg)
 {
-    _exit(128 + run->signal);
-}
-
-/* Waits for an event until @deadline_ns; leaves when that has passed. */
-static void wait_for_event(const struct run *run, struct pollfd fds[2], uint64_t deadline_ns)
-{
-    int timeout_ms = -1;
-    if (deadline_ns != SKUA_FOREVER) {
-        uint64_t now_ns = skua_now();
-        if (now_ns >= deadline_ns)
-            leave(run);
-        uint64_t left_ms = (deadline_ns - now_ns) / SKUA_NS_PER_MS + 1;
-        timeout_ms = left_ms < LOOK_MS ? (int)left_ms : LOOK_MS;
-    }
-    fds[0].revents = fds[1].revents = 0;
-    (void)poll(fds, 2, timeout_ms); /* EINTR: nothing has happened */
-}
-
-/* Waits for the end of the root task; a signal cancels it, a second one or a delay ends at once. */
-static void wait_for_end(struct run *run, skua_future *root)
-{
-    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
-    uint64_t deadline_ns = SKUA_FOREVER;
-    struct signalfd_siginfo info;
-    for (;;) {
-        wait_for_event(run, fds, deadline_ns);
-        /* A root task that was cancelled before it began has ended and written nothing. */
-        if (fds[0].revents || (run->signal && skua_future_peek(root, NULL) == 0))
-            return;
-        if (!fds[1].revents || read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-            continue;
-        if (info.ssi_signo == SIGUSR1) {
-            print_totals(run);
-            skua_proxy_backends_print(run->proxy.backends);
-            continue;
-        }
-        if (run->signal)
-            leave(run);
-        run->signal = (int)info.ssi_signo;
-        deadline_ns = skua_after(run->proxy.options.drain_ns + STOP_NS);
-        (void)skua_cancel(root);
-    }
+    struct run *run = arg;
+    print_totals(run);
+    skua_proxy_backends_print(run->proxy.backends);
 }
 
 static int run_all(struct run *run)
@@ -317,19 +254,20 @@ static int run_all(struct run *run)
         .workers = run->proxy.options.workers,
         .stack_size_bytes = STACK_BYTES,
     };
-    int rc = skua_runtime_start(&run->runtime, &options);
-    if (rc < 0)
-        return skua_tool_start_error(PROXY_PROGRAM, rc);
-    skua_future *root = skua_submit(run->runtime, run_root, run);
-    /* Done already: it never started and nothing will be heard of it. */
-    if (skua_future_peek(root, NULL))
-        wait_for_end(run, root);
-    rc = (int)skua_await(root);
-    rc = rc == -ECANCELED ? 0 : rc; /* the signal came before it began */
-    if (skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(STOP_NS)) < 0)
-        leave(run);
-    if (rc < 0)
-        return print_error("cannot serve", rc);
+    run->process = (struct tool_run){
+        .program = PROXY_PROGRAM,
+        .patience_ns = run->proxy.options.drain_ns + STOP_NS,
+        .stop_ns = STOP_NS,
+        .extra_signal = SIGUSR1,
+        .on_extra = tell,
+        .arg = run,
+    };
+    if (skua_tool_run_start(&run->process, &options) != 0)
+        return EXIT_FAILURE;
+    int rc = (int)skua_tool_run_root(&run->process, run_root);
+    skua_tool_run_stop(&run->process);
+    if (rc < 0 && rc != -ECANCELED) /* that: a signal came before it began */
+        return skua_tool_error(PROXY_PROGRAM, "cannot serve", rc);
     if (!run->proxy.options.quiet)
         print_totals(run);
     if (run->cut > 0)
@@ -349,8 +287,6 @@ int main(int argc, char **argv)
     pthread_mutex_init(&run.server_lock, NULL);
     (void)skua_tool_raise_descriptors();
     int status = open_all(&run);
-    if (status == 0 && catch_signals(&run) < 0)
-        status = print_error("cannot start", -EMFILE);
     if (status == 0)
         status = run_all(&run);
     close_all(&run);

@@ -1,10 +1,8 @@
 /*
  * sum_main.c - start, root task, signals, end.
  *
- * The main thread starts a runtime, submits the root task and waits on two descriptors: a signalfd
- * and an eventfd that the root task writes at its end. SIGINT and SIGTERM are blocked in every
- * thread before there are others, so they arrive nowhere else; each cancels the root task, and with
- * it all.
+ * The main thread starts a runtime and has it run the root task (tool_run.h), with which a signal
+ * cancels all.
  *
  * The end, in order: the printer has shown everything (or standard output failed, or a cancel
  * came); the root task cancels the producer and the lanes, awaits them, and only then drops its
@@ -15,19 +13,16 @@
 
 #include <errno.h>
 #include <locale.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "sum_out.h"
 #include "sum_pipeline.h"
 #include "sum_report.h"
 #include "tool_process.h"
+#include "tool_run.h"
 
 #define SUM_STOP_NS (500 * SKUA_NS_PER_MS) /* a signal gives the tasks this long */
 
@@ -36,19 +31,8 @@ struct run {
     struct sum_digest digest;
     struct sum_pipeline *pipeline;
     struct sum_out out;
-    skua_runtime *runtime;
-    int end_fd; /* eventfd, written when the root task ends */
-    int signal_fd;
-    int signal; /* the one that ended the run, or 0 */
+    struct tool_run process;
 };
-
-/* Prints "skua-sum: what: error". Main only, when the printer does not run. */
-static void print_error(const char *what, int error)
-{
-    char buffer[128];
-
-    fprintf(stderr, SUM_PROGRAM ": %s: %s\n", what, strerror_r(-error, buffer, sizeof(buffer)));
-}
 
 /* Spawns a task whose handle outlives its await: late wake-ups may use it. */
 static skua_future *spawn(const char *name, skua_fn fn, void *arg, skua_future **handle)
@@ -109,7 +93,6 @@ static intptr_t run_root(void *arg)
     skua_future **futures = calloc(count, sizeof(skua_future *));
     skua_future **handles = calloc(count, sizeof(skua_future *));
     skua_future *counter = NULL;
-    uint64_t one = 1;
     intptr_t rc = -ENOMEM;
 
     if (run->options.progress && !run->options.check)
@@ -125,53 +108,7 @@ static intptr_t run_root(void *arg)
         skua_future_unref(handles[i]);
     free(futures);
     free(handles);
-    /* Cannot wait or fail: the counter is 0. */
-    (void)!write(run->end_fd, &one, sizeof(one));
     return rc;
-}
-
-static int catch_signals(struct run *run)
-{
-    run->signal_fd = skua_tool_catch_signals(0);
-    run->end_fd = eventfd(0, EFD_CLOEXEC);
-    return run->signal_fd < 0 || run->end_fd < 0 ? -EMFILE : 0;
-}
-
-/* Leaves without waiting for anything. */
-static _Noreturn void leave(const struct run *run)
-{
-    _exit(128 + run->signal);
-}
-
-/* Waits for the end of the root task; a signal cancels it, a second one or a delay ends at once. */
-static void wait_for_end(struct run *run, skua_future *root)
-{
-    struct pollfd fds[2] = {{run->end_fd, POLLIN, 0}, {run->signal_fd, POLLIN, 0}};
-    uint64_t deadline_ns = SKUA_FOREVER;
-    struct signalfd_siginfo info;
-
-    for (;;) {
-        int timeout_ms = -1;
-
-        if (deadline_ns != SKUA_FOREVER) {
-            uint64_t now = skua_now();
-
-            if (now >= deadline_ns)
-                leave(run);
-            timeout_ms = (int)((deadline_ns - now) / SKUA_NS_PER_MS) + 1;
-        }
-        if (poll(fds, 2, timeout_ms) < 0 || !(fds[0].revents | fds[1].revents))
-            continue;
-        if (fds[0].revents)
-            return;
-        if (read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-            continue;
-        if (run->signal)
-            leave(run);
-        run->signal = (int)info.ssi_signo;
-        deadline_ns = skua_after(SUM_STOP_NS);
-        (void)skua_cancel(root);
-    }
 }
 
 /* Returns the exit status, standard output closed. */
@@ -179,18 +116,14 @@ static int finish(struct run *run, intptr_t rc)
 {
     int status = run->out.failed;
 
-    if (run->signal)
-        return 128 + run->signal;
+    if (run->process.signal)
+        return 128 + run->process.signal;
     if (!run->out.write_error && close(STDOUT_FILENO) && errno != EBADF)
         run->out.write_error = -errno;
-    if (run->out.write_error) {
-        print_error("write error", run->out.write_error);
-        return EXIT_FAILURE;
-    }
-    if (rc) {
-        print_error("stopped", (int)rc);
-        return EXIT_FAILURE;
-    }
+    if (run->out.write_error)
+        return skua_tool_error(SUM_PROGRAM, "write error", run->out.write_error);
+    if (rc)
+        return skua_tool_error(SUM_PROGRAM, "stopped", (int)rc);
     return status;
 }
 
@@ -198,37 +131,34 @@ static int start_runtime(struct run *run)
 {
     skua_options options = {.workers = run->options.workers};
     skua_info info;
-    int rc = skua_runtime_start(&run->runtime, &options);
+    int rc;
 
-    if (rc) {
-        (void)skua_tool_start_error(SUM_PROGRAM, rc);
-        return rc;
-    }
-    (void)skua_runtime_info(run->runtime, &info);
+    run->process = (struct tool_run){
+        .program = SUM_PROGRAM,
+        .patience_ns = SUM_STOP_NS,
+        .stop_ns = SUM_STOP_NS,
+        .arg = run,
+    };
+    if (skua_tool_run_start(&run->process, &options) != 0)
+        return EXIT_FAILURE;
+    (void)skua_runtime_info(run->process.runtime, &info);
     rc = skua_sum_pipeline_init(run->pipeline, &run->options, &run->digest, info.workers);
-    if (rc)
-        print_error("cannot start", rc);
-    return rc;
+    return rc ? skua_tool_error(SUM_PROGRAM, "cannot start", rc) : 0;
 }
 
 /* Everything between the options and the exit status. */
 static int run_all(struct run *run)
 {
-    intptr_t rc = start_runtime(run);
-    skua_future *root;
+    intptr_t rc;
 
-    if (rc)
+    if (start_runtime(run) != 0)
         return EXIT_FAILURE;
     run->out.pipeline = run->pipeline;
     skua_sum_report_init(&run->out.report, run->pipeline);
-    root = skua_submit(run->runtime, run_root, run);
-    /* Done already: it was quick, or it never started and nothing will be heard of it. */
-    if (skua_future_peek(root, NULL))
-        wait_for_end(run, root);
-    rc = skua_await(root);
-    if (run->options.stats && !run->signal)
-        skua_sum_stats_print(&run->out.report, run->runtime, run->out.files);
-    (void)skua_runtime_stop(run->runtime, SKUA_STOP_CANCEL, skua_after(SUM_STOP_NS));
+    rc = skua_tool_run_root(&run->process, run_root);
+    if (run->options.stats && !run->process.signal)
+        skua_sum_stats_print(&run->out.report, run->process.runtime, run->out.files);
+    skua_tool_run_stop(&run->process);
     return finish(run, rc);
 }
 
@@ -250,10 +180,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     run.pipeline = calloc(1, sizeof(*run.pipeline));
-    if (!run.pipeline || catch_signals(&run)) {
-        print_error("cannot start", run.pipeline ? -EMFILE : -ENOMEM);
-        return EXIT_FAILURE;
-    }
+    if (!run.pipeline)
+        return skua_tool_error(SUM_PROGRAM, "cannot start", -ENOMEM);
     status = run_all(&run);
     skua_sum_pipeline_fini(run.pipeline);
     skua_sum_out_fini(&run.out);
