@@ -193,8 +193,9 @@ void skua_promise_unref(skua_promise *promise)
     if (promise == NULL)
         return;
     struct skua_task *object = object_of(promise);
-    /* acq_rel: the last one completes after whatever the others did */
-    if (atomic_fetch_sub_explicit(&object->producers, 1, memory_order_acq_rel) != 1)
+    /* acq_rel: the last one completes after whatever the others did. The only one needs no RMW. */
+    if (atomic_load_explicit(&object->producers, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&object->producers, 1, memory_order_acq_rel) != 1)
         return;
     /* relaxed: no handle but this, so none will come: nobody could ever have read the error */
     if (!skua_future_done(&object->future) &&
