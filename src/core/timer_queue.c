@@ -176,7 +176,7 @@ static void prefetch(const struct skua_timer *timer)
     const char *line = (const char *)timer;
     __builtin_prefetch(line, 1);
     __builtin_prefetch(line - SKUA_CACHE_LINE, 1);
-    __builtin_prefetch(line - 2 * SKUA_CACHE_LINE, 1);
+    __builtin_prefetch(line - (size_t)2 * SKUA_CACHE_LINE, 1);
 }
 
 /*
