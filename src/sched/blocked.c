@@ -175,11 +175,32 @@ static void look_at(struct skua_worker *worker, struct skua_blocked_watch *watch
 }
 
 /*
- * How soon to come again. Early while every worker is up: they may all be held. Not before block_ns
- * if somebody sleeps, so that no stand-in will be needed for those who compute, and nobody who is
- * up can be close to being found blocked.
+ * How soon all workers may be found to be held; of those that fork none ever is. One that has made
+ * a turn since the last visit has been seen in another task then.
  */
-static uint64_t next_visit(skua_runtime *runtime)
+static uint64_t until_all_held(skua_runtime *runtime, uint64_t now_ns)
+{
+    uint64_t until_ns = runtime->block_ns / 4;
+    for (unsigned i = 0; i < runtime->worker_count; i++) {
+        struct skua_worker *worker = &runtime->workers[i];
+        const struct skua_blocked_watch *watch = &runtime->monitor.blocked.watches[i];
+        /* relaxed: as in look_at() */
+        if (atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) != NULL)
+            return runtime->block_ns / 4;
+        if (!watch->held)
+            until_ns = skua_min(until_ns, watch->since_ns == now_ns ? runtime->hold_ns
+                                                                    : runtime->hold_ns / 2);
+    }
+    return until_ns;
+}
+
+/*
+ * How soon to come again. Not sooner than it matters: where there is no CPU left, a visit costs
+ * those who compute some ten microseconds. Early while every worker is up: they may all be held.
+ * Not before block_ns if somebody sleeps, so that no stand-in will be needed for those who compute,
+ * and nobody who is up can be close to being found blocked.
+ */
+static uint64_t next_visit(skua_runtime *runtime, uint64_t now_ns)
 {
     bool anybody_sleeps = false;
     bool all_compute = true;
@@ -191,8 +212,8 @@ static uint64_t next_visit(skua_runtime *runtime)
     }
     if (anybody_sleeps && all_compute && runtime->monitor.blocked.standing_in == 0)
         return runtime->block_ns;
-    uint64_t until_ns = anybody_sleeps ? runtime->block_ns : runtime->hold_ns;
-    return skua_max(until_ns / 4, SKUA_MONITOR_NS);
+    uint64_t until_ns = anybody_sleeps ? runtime->block_ns / 4 : until_all_held(runtime, now_ns);
+    return skua_max(until_ns, SKUA_MONITOR_NS);
 }
 
 uint64_t skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns)
@@ -202,5 +223,5 @@ uint64_t skua_blocked_visit(skua_runtime *runtime, uint64_t now_ns)
     for (unsigned i = 0; i < present; i++)
         look_at(&runtime->workers[i], &blocked->watches[i], now_ns);
     stand_in(runtime);
-    return skua_idle_all_asleep(runtime) ? 0 : next_visit(runtime);
+    return skua_idle_all_asleep(runtime) ? 0 : next_visit(runtime, now_ns);
 }

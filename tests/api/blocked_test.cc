@@ -454,6 +454,47 @@ TEST_F(Blocked, NobodyLooksWhereItIsSwitchedOff)
     EXPECT_EQ(reports_.count, 0u);
 }
 
+/* How often the monitor comes by in a millisecond in which @body is called again and again. */
+double visitsBeside(const skua_options &o, void (*body)())
+{
+    Runtime runtime(o);
+    double visits = 0;
+    auto task = [&]() -> intptr_t {
+        body();
+        uint64_t begun_ns = skua_now(), now_ns = begun_ns;
+        long before = waitsOf("skua-monitor");
+        EXPECT_GE(before, 0);
+        while (now_ns - begun_ns < 300 * SKUA_NS_PER_MS) {
+            body();
+            now_ns = skua_now();
+        }
+        visits = static_cast<double>(waitsOf("skua-monitor") - before) /
+                 (static_cast<double>(now_ns - begun_ns) / SKUA_NS_PER_MS);
+        return 0;
+    };
+    EXPECT_EQ(skua_await(submitBody(runtime.get(), task)), 0);
+    return visits;
+}
+
+void forkAndJoin()
+{
+    skua_job job;
+    EXPECT_EQ(skua_fork(
+                  &job, [](void *) -> intptr_t { return 0; }, nullptr),
+              0);
+    EXPECT_EQ(skua_join(&job), 0);
+}
+
+/* Each visit takes a CPU from a worker: a thousand in a second cost a computation 1.6 %. */
+TEST_F(Blocked, TheMonitorDoesNotComeOftenerThanItMatters)
+{
+    skua_options o = options(&reports_, 1);
+    o.block_us = 20000;
+    EXPECT_LT(visitsBeside(o, forkAndJoin), 0.5);                 /* nobody is ever held */
+    EXPECT_LT(visitsBeside(o, [] { (void)skua_yield(); }), 0.75); /* a turn each time */
+    EXPECT_LT(visitsBeside(o, [] {}), 0.5);                       /* it has been found */
+}
+
 TEST_F(Blocked, LinesOnStderrTellWithoutAHook)
 {
     Gate gate;

@@ -131,6 +131,26 @@ inline int threadCount()
     return count;
 }
 
+/* How often the thread of that name has waited, as proc(5) counts; -1: there is none. */
+inline long waitsOf(const std::string &name)
+{
+    long waits = -1;
+    DIR *dir = opendir("/proc/self/task");
+    while (const dirent *entry = dir ? readdir(dir) : nullptr) {
+        std::string line;
+        std::string folder = std::string("/proc/self/task/") + entry->d_name;
+        std::ifstream comm(folder + "/comm");
+        if (!std::getline(comm, line) || line != name)
+            continue;
+        std::ifstream status(folder + "/status");
+        while (waits < 0 && std::getline(status, line))
+            sscanf(line.c_str(), "voluntary_ctxt_switches: %ld", &waits);
+    }
+    if (dir)
+        closedir(dir);
+    return waits;
+}
+
 /* For threads: looks every millisecond until @done() or ten seconds have passed. */
 template <class Done> bool pollUntil(Done &&done)
 {
