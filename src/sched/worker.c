@@ -635,9 +635,12 @@ static bool spin_begin(struct skua_worker *worker)
     return false;
 }
 
-static void spin_end(struct skua_worker *worker, bool found)
+/* A timer that fired meanwhile was known of before: there was nothing to be looked for. */
+static void spin_end(struct skua_worker *worker, bool found, uint64_t fired_before)
 {
-    if (found) {
+    /* relaxed: the owner's own counter */
+    uint64_t fired = atomic_load_explicit(&worker->counters.timers_fired, memory_order_relaxed);
+    if (found && fired == fired_before) {
         worker->spin_penalty = 1;
         return;
     }
@@ -671,6 +674,7 @@ static struct skua_task *search(struct skua_worker *worker)
     uint64_t force_ns = now_ns + FORCE_EVERY_NS;
     struct skua_task *task = search_once(worker, false);
     bool spins = task == NULL && spin_begin(worker);
+    uint64_t fired = atomic_load_explicit(&worker->counters.timers_fired, memory_order_relaxed);
     while (spins && task == NULL && now_ns < deadline_ns) {
         for (unsigned i = 0; i < 8; i++)
             skua_cpu_relax();
@@ -680,7 +684,7 @@ static struct skua_task *search(struct skua_worker *worker)
             force_ns = now_ns + FORCE_EVERY_NS;
     }
     if (spins)
-        spin_end(worker, task != NULL);
+        spin_end(worker, task != NULL, fired);
     if (task == NULL)
         task = skua_fork_force(worker);
     if (task != NULL)
