@@ -520,14 +520,25 @@ static void execute(struct skua_worker *worker, struct skua_task *task)
 }
 
 /*
- * How many completions, or timers, to take: as many as run until the next look, and more while few
- * tasks are ready. Engine and timer queue keep the others in order; a full run queue would not, and
- * what is taken long before its task runs has left the caches by then.
+ * How many switches until the next look at the engine. One that passes nothing on is looked at no
+ * oftener for having ops: each look is a system call (epoll, 1000 connections: p99 of an echo
+ * 12 ms, and 48 with TURNS_WITH_OPS).
  */
-static unsigned take_max(struct skua_worker *worker)
+static int turns(struct skua_worker *worker)
+{
+    bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
+    return has_ops && worker->engine->ops->gathers ? TURNS_WITH_OPS : TURNS;
+}
+
+/*
+ * How many completions, or timers, to take: @least, as many as run until the next look, and more
+ * while few tasks are ready. Engine and timer queue keep the others in order; a full run queue
+ * would not, and what is taken long before its task runs has left the caches by then.
+ */
+static unsigned take_max(struct skua_worker *worker, int least)
 {
     unsigned ready = skua_min(skua_run_queue_count(&worker->queue), READY_MAX);
-    return skua_max(READY_MAX - ready, (unsigned)TURNS_WITH_OPS);
+    return skua_max(READY_MAX - ready, (unsigned)least);
 }
 
 /* Fires the first timer of @whose, if it is due. */
@@ -566,7 +577,7 @@ bool skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose)
     if (none)
         return false;
     uint64_t now_ns = worker_now(worker);
-    unsigned max = take_max(worker);
+    unsigned max = take_max(worker, turns(worker));
     unsigned fired = 0;
     while (fired < max && fire_timer(worker, whose, now_ns))
         fired++;
@@ -584,7 +595,7 @@ static void poll_engine(struct skua_worker *worker)
     bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
     if (has_ops) {
         skua_worker_engine_lock(worker);
-        worker->engine->batch_max = take_max(worker);
+        worker->engine->batch_max = take_max(worker, TURNS_WITH_OPS);
         (void)worker->engine->ops->poll(worker->engine, 0);
         skua_ops_after_poll(worker);
         skua_worker_engine_unlock(worker);
@@ -700,17 +711,6 @@ static struct skua_task *find_own(struct skua_worker *worker)
     struct skua_task *task = take_local(worker);
     skua_idle_search_end(worker, true); /* whoever was to be found by it needs another */
     return task;
-}
-
-/*
- * How many switches until the next look at the engine. One that passes nothing on is looked at no
- * oftener for having ops: each look is a system call (epoll, 1000 connections: p99 of an echo
- * 12 ms, and 48 with TURNS_WITH_OPS).
- */
-static int turns(struct skua_worker *worker)
-{
-    bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
-    return has_ops && worker->engine->ops->gathers ? TURNS_WITH_OPS : TURNS;
 }
 
 static struct skua_task *find(struct skua_worker *worker)
