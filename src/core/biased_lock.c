@@ -9,6 +9,8 @@
 /* Under the lock: waits until the owner is out, and will come by the lock from now on. */
 static SKUA_NOINLINE void take_bias_away(struct skua_biased_lock *lock, void (*barrier)(void))
 {
+    const void *owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+    atomic_store_explicit(&lock->former, owner, memory_order_relaxed);
     atomic_store_explicit(&lock->owner, NULL, memory_order_relaxed); /* [enter] */
     barrier();
     skua_spin_until_false(&lock->busy); /* [leave] */
@@ -34,16 +36,26 @@ static SKUA_ALWAYS_INLINE void lock_patiently(struct skua_spin *lock)
     }
 }
 
+/* Under the lock: whether @self may become the owner. */
+static bool may_own(struct skua_biased_lock *lock, const void *self)
+{
+    const void *former = atomic_load_explicit(&lock->former, memory_order_relaxed);
+    if (former == self) /* here it is */
+        atomic_store_explicit(&lock->former, NULL, memory_order_relaxed);
+    return former == NULL || former == self;
+}
+
 void skua_biased_lock_slow(struct skua_biased_lock *lock, const void *self, void (*barrier)(void))
 {
     lock_patiently(&lock->lock);
-    /* relaxed: written under the lock */
+    /* relaxed, here and below: written under the lock */
     if (skua_unlikely(atomic_load_explicit(&lock->owner, memory_order_relaxed) != NULL))
         take_bias_away(lock, barrier);
+    bool free = may_own(lock, self);
     if (lock->last != self || self == NULL) {
         lock->last = self;
         lock->entries = 0;
-    } else if (++lock->entries >= SKUA_BIAS_ENTRIES << lock->losses && barrier != NULL) {
+    } else if (++lock->entries >= SKUA_BIAS_ENTRIES << lock->losses && barrier != NULL && free) {
         lock->entries = 0;
         atomic_store_explicit(&lock->owner, self, memory_order_relaxed); /* [bias] */
     }

@@ -9,6 +9,10 @@
  * STATE  owner   NULL, or who may enter without the lock
  *        busy    the owner is inside, or is looking whether it may be
  *        lock    held by everybody else; and to change owner
+ *        former  whose bias has been taken away, until it comes by the lock: it may have looked at
+ *                owner when it still was one, and been preempted. It will say that it is busy, look
+ *                again, and take that back. If somebody else were the owner by then, it would take
+ *                back what that one has said. So nobody else is, until it has been seen.
  *
  * ORDERING
  *   [enter]   owner: busy = true, then load owner. Others, under the lock: owner = NULL, then load
@@ -42,9 +46,10 @@ struct skua_biased_lock {
     _Atomic(const void *) owner;
     _Atomic bool busy;
     struct skua_spin lock;
-    uint8_t losses;   /* guarded by lock: how often the bias has been taken away */
-    uint32_t entries; /* guarded by lock: in a row by last */
-    const void *last; /* guarded by lock */
+    _Atomic(const void *) former; /* guarded by lock */
+    uint8_t losses;               /* guarded by lock: how often the bias has been taken away */
+    uint32_t entries;             /* guarded by lock: in a row by last */
+    const void *last;             /* guarded by lock */
 };
 
 /* For skua_biased_lock() only. @barrier is NULL if there is none: then there is no bias. */

@@ -26,6 +26,7 @@ static void setup(void)
     atomic_init(&lock.owner, (const void *)&owner);
     atomic_init(&lock.busy, false);
     skua_spin_init(&lock.lock);
+    atomic_init(&lock.former, NULL);
     model_ignore(&lock.losses, sizeof(lock.losses));
     model_ignore(&lock.entries, sizeof(lock.entries));
     model_ignore(&lock.last, sizeof(lock.last));
@@ -38,12 +39,26 @@ static void barrier(void)
     model_barrier();
 }
 
-static void enter(const void *self)
+/* @entries are those before: nobody is made owner unless it is told so by that. */
+static void enter_after(const void *self, uint32_t entries)
 {
-    lock.entries = 0; /* nobody is made owner: threads are run again and again from their start */
+    lock.entries = entries; /* not by the model: threads are run again and again from their start */
+    lock.last = self;
     bool biased = skua_biased_lock(&lock, self, barrier);
     model_plain_write(&guarded, model_plain_read(&guarded) + 1);
     skua_biased_unlock(&lock, biased);
+}
+
+static void enter(const void *self)
+{
+    enter_after(self, 0);
+}
+
+/* Becomes the owner if it may, and enters as such. */
+static void next_owner_twice(void)
+{
+    enter_after(&other, (SKUA_BIAS_ENTRIES << SKUA_BIAS_LOSSES_MAX) - 1);
+    enter(&other);
 }
 
 static void owner_once(void)
@@ -89,6 +104,10 @@ static const struct model_scenario scenarios[] = {
     {"the owner, another worker, a foreign thread",
      setup,
      {owner_once, other_once, foreign_once},
+     finish},
+    {"the owner, the next one, a foreign thread",
+     setup,
+     {owner_once, next_owner_twice, foreign_once},
      finish},
 };
 
