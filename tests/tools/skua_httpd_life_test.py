@@ -238,6 +238,9 @@ class TimeTest(Base):
                 peer.send("\r\n")
                 self.assertEqual(peer.end(), b"")
                 self.assertLess(time.monotonic() - begin, 3.4)
+                # Closed for good at once, not listened to for two seconds as after a refusal.
+                self.wait_for_descriptors(running, lambda count, at_rest: count <= at_rest)
+                self.assertLess(time.monotonic() - begin, 3.4)
 
     def test_a_body_that_does_not_come_is_given_up(self):
         with server("--body-timeout", "0.2") as running:

@@ -386,7 +386,7 @@ intptr_t skua_httpd_serve(skua_connection *handle, void *arg)
     while (serve_one(&connection)) {
     }
     skua_httpd_flush(&connection, 0);
-    if (connection.in_begin < connection.in_end) /* requests that came behind the last one */
+    if (!is_quiet(&connection)) /* requests that came behind the last one */
         connection.linger = true;
     if (connection.linger && !connection.broken && !connection.cancelled)
         end_gently(&connection);
