@@ -186,7 +186,7 @@ static uint64_t until_all_held(skua_runtime *runtime, uint64_t now_ns)
         const struct skua_blocked_watch *watch = &runtime->monitor.blocked.watches[i];
         /* relaxed: as in look_at() */
         if (atomic_load_explicit(&worker->fork_deque, memory_order_relaxed) != NULL)
-            return runtime->block_ns / 4;
+            return skua_min(runtime->block_ns / 4, 2 * runtime->hold_ns);
         if (!watch->held)
             until_ns = skua_min(until_ns, watch->since_ns == now_ns ? runtime->hold_ns
                                                                     : runtime->hold_ns / 2);

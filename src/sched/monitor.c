@@ -29,20 +29,25 @@ void skua_monitor_init(struct skua_monitor *monitor)
     monitor->blocked = (struct skua_blocked){.watches = NULL};
 }
 
-/* Whether something waits for @worker to come back to its loop. */
+/* How long it is until the next timer of @worker is due, 0 if one is. */
+static uint64_t until_timer(struct skua_worker *worker)
+{
+    skua_spin_lock(&worker->timer_lock);
+    uint64_t deadline_ns = skua_timer_queue_deadline(&worker->timers);
+    skua_spin_unlock(&worker->timer_lock);
+    uint64_t now_ns = skua_clock_now();
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
+
+/* Whether something waits for @worker to come back to its loop; of its timers another tells. */
 static bool has_waiting(struct skua_worker *worker)
 {
     struct skua_engine *engine = worker->engine;
-    if (atomic_load_explicit(&engine->submitted_total, memory_order_relaxed) !=
-            atomic_load_explicit(&engine->completed_total, memory_order_relaxed) ||
-        atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
-        skua_run_queue_count(&worker->queue) != 0 ||
-        skua_inject_queue_count(&worker->thread.runtime->inject) != 0)
-        return true;
-    skua_spin_lock(&worker->timer_lock);
-    bool due = skua_timer_queue_deadline(&worker->timers) <= skua_clock_now();
-    skua_spin_unlock(&worker->timer_lock);
-    return due;
+    return atomic_load_explicit(&engine->submitted_total, memory_order_relaxed) !=
+               atomic_load_explicit(&engine->completed_total, memory_order_relaxed) ||
+           atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
+           skua_run_queue_count(&worker->queue) != 0 ||
+           skua_inject_queue_count(&worker->thread.runtime->inject) != 0;
 }
 
 /*
@@ -53,7 +58,8 @@ static bool is_unwatched(struct skua_worker *worker)
 {
     /* relaxed: a guess. A retired one has no bit when it sleeps. */
     return !atomic_load_explicit(&worker->thread.runtime->idle.watcher, memory_order_relaxed) &&
-           !skua_idle_is_asleep(worker) && !skua_worker_is_retired(worker) && has_waiting(worker);
+           !skua_idle_is_asleep(worker) && !skua_worker_is_retired(worker) &&
+           (has_waiting(worker) || until_timer(worker) == 0);
 }
 
 /*
@@ -78,8 +84,11 @@ static uint64_t visit_deques(skua_runtime *runtime)
             continue;
         if (again_ns == 0)
             again_ns = watched ? QUIET_WATCHED_NS : QUIET_NS;
-        if (!has_waiting(worker))
+        uint64_t timer_ns = until_timer(worker);
+        if (timer_ns != 0 && !has_waiting(worker)) {
+            again_ns = skua_min(again_ns, skua_max(timer_ns, SKUA_MONITOR_NS));
             continue;
+        }
         again_ns = SKUA_MONITOR_NS;
         if (!stuck)
             continue;

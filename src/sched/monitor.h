@@ -11,7 +11,7 @@
  *        then one that sleeps is woken, to be the watcher (idle.h). Without the monitor (block_us
  *        -1) that worker's I/O and timers wait until it is done.
  *        It also finds workers in blocking system calls (blocked.h), four times in block_ns while
- *        any worker is awake, and every SKUA_MONITOR_NS while all are.
+ *        any worker is awake, and oftener while all are and may soon be found held.
  *
  * LIFE   The thread starts with the runtime, or if it is not to look for blocked workers with the
  *        first attached deque. It sleeps when there has been nothing to look at for a while, and

@@ -24,9 +24,10 @@
 
 #define TURNS 61          /* prime, as in Go: does not beat with program loops */
 #define TURNS_WITH_OPS 16 /* requests wait to be passed on for at most this many switches */
-#define READY_MAX 64u     /* no more tasks are woken at once by completions, or by timers */
-#define DIRECT_CALLS 64u  /* of io/, without the ring, between two visits */
-#define NEXT_STREAK 16u   /* then the queue goes first once */
+#define READY_MAX 64u     /* no more tasks are woken at once by completions ... */
+#define READY_TIMERS_MAX (SKUA_RUN_QUEUE_SIZE / 4 * 3) /* ... or by timers */
+#define DIRECT_CALLS 64u /* of io/, without the ring, between two visits */
+#define NEXT_STREAK 16u  /* then the queue goes first once */
 #define INJECT_BATCH 64u
 #define OVERFLOW_MAX (SKUA_RUN_QUEUE_SIZE / 2)
 #define PREFETCH_BYTES 512u /* the frames of a wait in an ordinary task */
@@ -532,13 +533,13 @@ static int turns(struct skua_worker *worker)
 
 /*
  * How many completions, or timers, to take: @least, as many as run until the next look, and more
- * while few tasks are ready. Engine and timer queue keep the others in order; a full run queue
- * would not, and what is taken long before its task runs has left the caches by then.
+ * while fewer than @most tasks are ready. Engine and timer queue keep the others in order; a full
+ * run queue would not, and what is taken long before its task runs has left the caches by then.
  */
-static unsigned take_max(struct skua_worker *worker, int least)
+static unsigned take_max(struct skua_worker *worker, int least, unsigned most)
 {
-    unsigned ready = skua_min(skua_run_queue_count(&worker->queue), READY_MAX);
-    return skua_max(READY_MAX - ready, (unsigned)least);
+    unsigned ready = skua_min(skua_run_queue_count(&worker->queue), most);
+    return skua_max(most - ready, (unsigned)least);
 }
 
 /* Fires the first timer of @whose, if it is due. */
@@ -577,7 +578,7 @@ bool skua_worker_timers(struct skua_worker *worker, struct skua_worker *whose)
     if (none)
         return false;
     uint64_t now_ns = worker_now(worker);
-    unsigned max = take_max(worker, turns(worker));
+    unsigned max = take_max(worker, turns(worker), READY_TIMERS_MAX);
     unsigned fired = 0;
     while (fired < max && fire_timer(worker, whose, now_ns))
         fired++;
@@ -595,7 +596,7 @@ static void poll_engine(struct skua_worker *worker)
     bool has_ops = skua_gauge_get(&worker->engine->in_flight) != 0;
     if (has_ops) {
         skua_worker_engine_lock(worker);
-        worker->engine->batch_max = take_max(worker, TURNS_WITH_OPS);
+        worker->engine->batch_max = take_max(worker, TURNS_WITH_OPS, READY_MAX);
         (void)worker->engine->ops->poll(worker->engine, 0);
         skua_ops_after_poll(worker);
         skua_worker_engine_unlock(worker);
@@ -612,6 +613,8 @@ SKUA_NOINLINE void skua_worker_service(struct skua_worker *worker)
 {
     atomic_store_explicit(&worker->service, false, memory_order_relaxed);
     poll_engine(worker);
+    while (skua_worker_timers(worker, worker)) /* all: the next service is some time off */
+        continue;
     worker->budget = 0; /* through the loop: what others have injected counts too */
     skua_thread_leave(&worker->thread, SKUA_POST_YIELD);
 }
@@ -722,15 +725,21 @@ static struct skua_task *find(struct skua_worker *worker)
      * behind a computation that always has jobs. Visits count too: tasks that wait for a moment,
      * again and again, never use a budget up.
      */
-    bool share = worker->budget < 0 || ++worker->visits % TURNS == 0;
+    bool due = ++worker->visits % TURNS == 0;
+    bool share = due || worker->budget < 0;
     struct skua_task *task = share ? take_injected(worker, INJECT_BATCH) : NULL;
-    /* Then: a task that only yields until its own jobs are done must not keep them waiting. */
-    if (task == NULL)
+    /*
+     * Now and then jobs whose task has left its stack: one that only yields until they are done
+     * must not keep them waiting. Not each time: forkers yield for the sake of those who are ready.
+     */
+    if (task == NULL && due)
         task = skua_fork_steal_orphan(worker);
     poll_engine(worker);
     worker->budget = turns(worker);
     if (task == NULL)
         task = take_local(worker);
+    if (task == NULL)
+        task = skua_fork_steal_orphan(worker);
     if (task == NULL)
         task = take_injected(worker, INJECT_BATCH);
     if (task == NULL)

@@ -183,6 +183,110 @@ TEST_F(TimerCall, ThousandsThatAreDueAtOnceKeepThatOrder)
         1);
 }
 
+/* A tree of jobs of some microseconds each that computes until it is told that it is enough. */
+class Forest
+{
+  public:
+    explicit Forest(std::atomic<bool> *over) : over_(over)
+    {
+    }
+
+    /* Returns when *over is set, or after some seconds. */
+    void compute()
+    {
+        Node root{this, 17};
+        branch(&root);
+    }
+
+  private:
+    struct Node {
+        Forest *forest;
+        int depth;
+    };
+
+    static intptr_t branch(void *arg)
+    {
+        auto *node = static_cast<Node *>(arg);
+        if (*node->forest->over_)
+            return 0;
+        if (node->depth == 0) {
+            uint64_t until_ns = skua_after(20 * SKUA_NS_PER_US);
+            while (skua_now() < until_ns)
+                continue;
+            return 0;
+        }
+        Node half{node->forest, node->depth - 1};
+        skua_job job;
+        EXPECT_EQ(skua_fork(&job, branch, &half), 0);
+        branch(&half);
+        return skua_join(&job);
+    }
+
+    std::atomic<bool> *over_;
+};
+
+/* Its tasks yield for the sake of calls that are due; other jobs of it must not go first. */
+TEST_F(TimerCall, CallsBesideForkAndJoinDoNotWaitForJobs)
+{
+    runInTask(
+        [] {
+            constexpr size_t kCalls = 20;
+            static std::vector<uint64_t> late_ns;
+            static std::atomic<bool> over;
+            static uint64_t first_ns;
+            late_ns.clear();
+            over = false;
+            auto call = [](void *arg) -> intptr_t {
+                late_ns.push_back(skua_now() - first_ns - reinterpret_cast<uintptr_t>(arg));
+                over = late_ns.size() == kCalls;
+                return 0;
+            };
+            first_ns = skua_after(200 * SKUA_NS_PER_MS);
+            std::vector<skua_future *> calls;
+            for (uintptr_t i = 0; i < kCalls; i++) {
+                uint64_t after_ns = i * 7 * SKUA_NS_PER_MS;
+                calls.push_back(
+                    skua_call_at(first_ns + after_ns, call, reinterpret_cast<void *>(after_ns)));
+            }
+            Forest(&over).compute();
+            for (skua_future *future : calls)
+                EXPECT_EQ(skua_await(future), 0);
+            std::sort(late_ns.begin(), late_ns.end());
+            EXPECT_LT(late_ns[kCalls / 2], 50 * SKUA_NS_PER_MS);
+        },
+        1);
+}
+
+/* The worker comes to its timers every millisecond or two: each time all that are due must fire. */
+TEST_F(TimerCall, ManyCallsThatAreDueFireAtOnceBesideForkAndJoin)
+{
+    runInTask(
+        [] {
+            constexpr int kCalls = SKUA_TESTS_SANITIZED ? 5000 : 200000;
+            std::atomic<int> made{0};
+            std::atomic<bool> over{false};
+            struct Seen {
+                std::atomic<int> *made;
+                std::atomic<bool> *over;
+            } seen{&made, &over};
+            auto call = [](void *arg) -> intptr_t {
+                auto *all = static_cast<Seen *>(arg);
+                *all->over = ++*all->made == kCalls;
+                return 0;
+            };
+            uint64_t due_ns = skua_after(300 * SKUA_NS_PER_MS);
+            std::vector<skua_future *> calls;
+            for (int i = 0; i < kCalls; i++)
+                calls.push_back(skua_call_at(due_ns, call, &seen));
+            Forest(&over).compute();
+            EXPECT_TRUE(over);
+            EXPECT_LT(skua_now() - due_ns, 600 * SKUA_NS_PER_MS);
+            for (skua_future *future : calls)
+                EXPECT_EQ(skua_await(future), 0);
+        },
+        1);
+}
+
 /* On a machine that is busy the first cancels may come too late. */
 TEST_F(TimerCall, ACancelInTimeTakesItAway)
 {
