@@ -460,10 +460,10 @@ double visitsBeside(const skua_options &o, void (*body)())
     Runtime runtime(o);
     double visits = 0;
     auto task = [&]() -> intptr_t {
+        EXPECT_TRUE(pollUntil([] { return waitsOf("skua-monitor") >= 0; })); /* has its name */
         body();
         uint64_t begun_ns = skua_now(), now_ns = begun_ns;
         long before = waitsOf("skua-monitor");
-        EXPECT_GE(before, 0);
         while (now_ns - begun_ns < 300 * SKUA_NS_PER_MS) {
             body();
             now_ns = skua_now();
