@@ -9,6 +9,7 @@
 /* Under the lock: waits until the owner is out, and will come by the lock from now on. */
 static SKUA_NOINLINE void take_bias_away(struct skua_biased_lock *lock, void (*barrier)(void))
 {
+    /* relaxed, both: written under the lock */
     const void *owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
     atomic_store_explicit(&lock->former, owner, memory_order_relaxed);
     atomic_store_explicit(&lock->owner, NULL, memory_order_relaxed); /* [enter] */

@@ -46,7 +46,7 @@ struct skua_biased_lock {
     _Atomic(const void *) owner;
     _Atomic bool busy;
     struct skua_spin lock;
-    _Atomic(const void *) former; /* guarded by lock */
+    _Atomic(const void *) former; /* guarded by lock; atomic for the model, which rolls it back */
     uint8_t losses;               /* guarded by lock: how often the bias has been taken away */
     uint32_t entries;             /* guarded by lock: in a row by last */
     const void *last;             /* guarded by lock */

@@ -3,10 +3,11 @@
  *
  * WHAT   A worker that runs a fork/join computation makes no switch for as long as that takes, and
  *        meanwhile nobody looks at its ring, its timers and its queue. The monitor comes by every
- *        SKUA_MONITOR_NS while any deque is attached whose worker something waits for, and less
- *        often while nothing does. Where a worker has made no switch since the last time and
- *        something waits, it asks for service: it sets worker.service and disturbs the deque. So
- *        the next join comes to its slow path, which polls the engine and yields.
+ *        SKUA_MONITOR_NS while any deque is attached whose worker something waits for; less often
+ *        while nothing does, but when its next timer is due. Where a worker has made no switch
+ *        since the last time and something waits, it asks for service: it sets worker.service and
+ *        disturbs the deque. So the next join comes to its slow path, which polls the engine and
+ *        yields.
  *        Where a worker has come from its sleep by itself and computes, nobody need be watching it:
  *        then one that sleeps is woken, to be the watcher (idle.h). Without the monitor (block_us
  *        -1) that worker's I/O and timers wait until it is done.
