@@ -46,7 +46,7 @@ struct skua_engine;
 struct __attribute__((may_alias)) skua_op_private {
     struct skua_list link;         /* in the submitter's list of ops in flight */
     void (*complete)(skua_op *op); /* set by the submitter */
-    void *waiter;                  /* the submitter's */
+    void *waiter;                  /* the submitter's; 128 bytes there are fetched, if not NULL */
     uint64_t engine;               /* the engine's: identity of the request */
 };
 _Static_assert(sizeof(struct skua_op_private) <= sizeof(((skua_op *)0)->private_),

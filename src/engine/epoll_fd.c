@@ -28,11 +28,10 @@
  *          other descriptor by this library since, nor closed one (SKUA_OP_RECV_AGAIN,
  *          io/socket_hint.h): when it received here for the first time, what was known of the
  *          number was no longer trusted. It may have done so on another worker: then it was not the
- *          last to wait here, whose frame is on another stack (waiter). What can still go wrong
- *          takes a close(2) and an open by other means than this library, in one task, or stacks
- *          and numbers that are reused in pairs. Then nothing would come: a descriptor that is
- *          relied on is unsure, and the kernel is asked after all when nothing has come for
- *          DOUBT_NS.
+ *          last to wait here (waiter). What can still go wrong takes a close(2) and an open by
+ *          other means than this library, in one task, or tasks and numbers that are reused in
+ *          pairs. Then nothing would come: a descriptor that is relied on is unsure, and the kernel
+ *          is asked after all when nothing has come for DOUBT_NS.
  *        - A wait that lasts longer than that is the rule where little happens, and waking up for
  *          the question costs more than the question. So only a connection whose last wait was
  *          shorter (is_quick) is relied on.
@@ -58,7 +57,6 @@
 
 #define ARM_TRIES 4                   /* of MOD and ADD in turn, while others close and open */
 #define DOUBT_NS (UINT64_C(20000000)) /* see STAYING */
-#define SAME_STACK ((uintptr_t)4096)  /* two frames of one task are not farther apart, mostly */
 #define EDGES ((uint32_t)(EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET))
 #define ODD ((uint32_t)(EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) /* not only data */
 
@@ -139,9 +137,9 @@ void skua_epoll_fd_first_try(struct skua_epoll_fd *at, const skua_op *op)
 
 /* ---- telling the kernel ---------------------------------------------------------------------- */
 
-static uintptr_t waiter_of(skua_op *op)
+static const void *waiter_of(skua_op *op)
 {
-    return (uintptr_t)skua_op_private(op)->waiter;
+    return skua_op_private(op)->waiter;
 }
 
 /* Whether all that @wait needs is what stays registered. */
@@ -153,8 +151,7 @@ static bool is_receive(const struct skua_epoll_wait *wait)
 /* Whether @wait may rely on what the kernel was told of @at; see STAYING. */
 static bool may_rely(const struct skua_epoll_fd *at, const struct skua_epoll_wait *wait)
 {
-    return at->is_trusted && at->is_quick && is_receive(wait) &&
-           waiter_of(wait->op) - at->waiter + SAME_STACK < 2 * SAME_STACK;
+    return at->is_trusted && at->is_quick && is_receive(wait) && waiter_of(wait->op) == at->waiter;
 }
 
 void skua_epoll_fd_wait(struct skua_epoll *e, struct skua_epoll_wait *wait)

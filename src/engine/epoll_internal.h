@@ -84,7 +84,7 @@ struct skua_epoll_fd {
     bool is_quick;       /* the last wait did not last long */
     bool is_unwanted;    /* the last event came while nobody waited */
     uint64_t since_ns;   /* when the first of the waits came */
-    uintptr_t waiter;    /* whose the last wait was: skua_op_private.waiter */
+    const void *waiter;  /* whose the last wait was: skua_op_private.waiter */
 };
 
 #define SKUA_EPOLL_CHUNK 64u  /* descriptors whose state is allocated together */

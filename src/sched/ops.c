@@ -16,7 +16,6 @@
  * What the ops of one call have in common. In the task's frame; touched on its ring's thread only.
  */
 struct batch {
-    struct skua_agent *agent;
     struct skua_task *host;
     struct skua_task *task; /* whose cancel counts */
     skua_op *ops;
@@ -25,24 +24,36 @@ struct batch {
     bool shielded;
 };
 
-/* One op less in flight. The last one resumes the task: after that the batch may be gone. */
-static void batch_release(struct batch *batch)
+/* None of @host's ops is in flight any more: resumes it, after which its frames may be gone. */
+static void resume(struct skua_task *host)
 {
-    if (--batch->remaining > 0)
+    /* release: FIND. A canceller that still sees the worker has it look for nothing. */
+    atomic_store_explicit(&host->io_worker, SKUA_NO_WORKER, memory_order_release);
+    if (skua_agent_resolve(&host->agent, SKUA_REASON_EVENT) != SKUA_RESOLVE_WAITING)
         return;
-    /* seq_cst: CANCEL */
-    atomic_store_explicit(&batch->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
-    struct skua_agent *agent = batch->agent;
-    if (skua_agent_resolve(agent, SKUA_REASON_EVENT) == SKUA_RESOLVE_WAITING)
-        skua_schedule(skua_task_of_agent(agent));
+    skua_task_prefetch(host);
+    skua_schedule(host);
 }
 
-static void op_done(skua_op *op)
+/* Of the only op of a call: touches the op and its host, which the engine has fetched. */
+static void only_op_done(skua_op *op)
 {
     struct skua_op_private *private_ = skua_op_private(op);
     skua_list_remove(&private_->link);
     op->reserved = 0;
-    batch_release(private_->waiter);
+    resume(private_->waiter);
+}
+
+/* Of one of several. */
+static void op_done(skua_op *op)
+{
+    struct skua_op_private *private_ = skua_op_private(op);
+    struct skua_task *host = private_->waiter;
+    struct batch *batch = (struct batch *)(void *)host->agent.link.next; /* FIND */
+    skua_list_remove(&private_->link);
+    op->reserved = 0;
+    if (--batch->remaining == 0)
+        resume(host);
 }
 
 /* Buffers are registered with a ring when it first needs them. */
@@ -63,8 +74,8 @@ static void submit_one(struct skua_worker *worker, struct batch *batch, skua_op 
     struct skua_op_private *private_ = skua_op_private(op);
     if (op->code == SKUA_OP_READ_FIXED || op->code == SKUA_OP_WRITE_FIXED)
         register_buffers(worker);
-    private_->complete = op_done;
-    private_->waiter = batch;
+    private_->complete = batch->count == 1 ? only_op_done : op_done;
+    private_->waiter = batch->host;
     int rc = worker->engine->ops->submit(worker->engine, op);
     if (rc < 0) {
         op->reserved = 0;
@@ -114,8 +125,7 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
     struct skua_thread *thread = skua_thread_self();
     struct skua_worker *worker = thread->worker;
     (void)skua_wait_begin(&wait, SKUA_WAIT_IO, true, SKUA_FOREVER); /* no timer: cannot fail */
-    struct batch batch = {.agent = wait.agent,
-                          .host = thread->host,
+    struct batch batch = {.host = thread->host,
                           .task = thread->task,
                           .ops = ops,
                           .count = count,
@@ -129,7 +139,7 @@ void skua_ops_submit(skua_op *ops, size_t count, bool shielded)
         submit_one(worker, &batch, &ops[i]);
     bool none = batch.remaining == 1;
     if (none)
-        atomic_store_explicit(&thread->host->io_worker, SKUA_NO_WORKER, memory_order_seq_cst);
+        atomic_store_explicit(&thread->host->io_worker, SKUA_NO_WORKER, memory_order_release);
     else
         cancel_batch(worker, &batch);
     batch.remaining--; /* completions come from poll(), or rescue(): not before the unlock */

@@ -8,7 +8,12 @@
  *
  * CANCEL A canceller sets the task's flag, then (seq_cst) reads the host's io_worker; if there is
  *        one it leaves the host in that worker's cancels, sets cancel_scan and wakes it. The task
- *        stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other.
+ *        stores io_worker (seq_cst), submits, then reads its flag: one of them sees the other. That
+ *        io_worker is cleared again needs no such order: who sees it late looks for nothing, and
+ *        who sees the clearing of one wait has not read past the store of the next.
+ *
+ * DONE   What an op that is over touches is its own lines, its host's and, if it was not the only
+ *        op of its call, its batch's; see skua_op_private.waiter, the host.
  *
  * FIND   A host that waits for ops has its batch's address in agent.link, which no queue uses until
  *        it is woken. It is written before io_worker is set to the worker, and looked at under that

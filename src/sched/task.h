@@ -105,7 +105,8 @@ enum skua_run {
 };
 
 #define SKUA_NO_WORKER UINT16_MAX
-#define SKUA_STACK_SURE 0x80 /* in stack_log2: was PROVIDED, and runs even if it is cancelled */
+#define SKUA_PREFETCH_BYTES 512u /* the frames of a wait in an ordinary task */
+#define SKUA_STACK_SURE 0x80     /* in stack_log2: was PROVIDED, and runs even if it is cancelled */
 
 /*
  * The order of fields is by first use: a spawn, a start and an end touch the first line most. fn,
@@ -174,6 +175,18 @@ static inline enum skua_object_kind skua_future_kind(const skua_future *future)
 static inline struct skua_task *skua_task_of_future(const skua_future *future)
 {
     return skua_container_of((uintptr_t)future, struct skua_task, future);
+}
+
+/*
+ * Fetches what resuming @task, which is suspended, will touch. Tasks that are woken many at a time
+ * have mostly been cold for long: so all of them miss the caches at once instead of one after the
+ * other. (A million parked tasks, woken and joined by one worker: 420 -> 267 ns each.)
+ */
+static inline void skua_task_prefetch(const struct skua_task *task)
+{
+    const char *sp = task->ctx.sp;
+    for (size_t i = 0; i < SKUA_PREFETCH_BYTES; i += SKUA_CACHE_LINE)
+        __builtin_prefetch(sp + i, 1, 2);
 }
 
 static inline struct skua_task *skua_task_of_agent(struct skua_agent *agent)

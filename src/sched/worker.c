@@ -30,7 +30,6 @@
 #define NEXT_STREAK 16u  /* then the queue goes first once */
 #define INJECT_BATCH 64u
 #define OVERFLOW_MAX (SKUA_RUN_QUEUE_SIZE / 2)
-#define PREFETCH_BYTES 512u /* the frames of a wait in an ordinary task */
 #define SKUA_POLL_DUE_NS UINT64_C(50000)
 #define SKUA_NEXT_STUCK_NS UINT64_C(20000)
 #define ROW_NS UINT64_C(100000)
@@ -240,18 +239,6 @@ static struct skua_task *take_local(struct skua_worker *worker)
 }
 
 /*
- * Fetches what resuming @task will touch. Tasks that come through the inject queue have mostly been
- * cold for long: a batch of them misses its caches at once instead of one task after the other. (A
- * million parked tasks, woken and joined by one worker: 420 -> 267 ns each.)
- */
-static void prefetch(const struct skua_task *task)
-{
-    const char *sp = task->ctx.sp;
-    for (size_t i = 0; i < PREFETCH_BYTES; i += SKUA_CACHE_LINE)
-        __builtin_prefetch(sp + i, 1, 2);
-}
-
-/*
  * Moves a fair share of the inject queue, at most @max, to the own one. Returns one. Stale entries
  * do not count: whole batches of them are dropped, or tasks run in place would pile up here.
  */
@@ -271,7 +258,7 @@ static struct skua_task *take_injected(struct skua_worker *worker, size_t max)
                 continue;
             }
             if (task->stack != NULL)
-                prefetch(task);
+                skua_task_prefetch(task);
             if (first != NULL)
                 skua_worker_push(worker, task);
             else if (accept(worker, task))

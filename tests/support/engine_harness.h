@@ -45,10 +45,14 @@ inline int OpenDescriptors()
     return count;
 }
 
+/* As which all requests wait that say nothing else. */
+inline char g_waiter[128];
+
 /* An op and what became of it. */
 struct Request {
     skua_op op{};
     int completions = 0;
+    void *waiter = g_waiter;
     std::function<void(Request &)> then;
 };
 
@@ -58,7 +62,7 @@ inline bool g_inside_call = false;
 inline void OnComplete(skua_op *op)
 {
     EXPECT_FALSE(g_inside_call) << "complete() from inside submit() or cancel()";
-    auto *request = static_cast<Request *>(engine_shim_waiter(op));
+    auto *request = reinterpret_cast<Request *>(op);
     ASSERT_EQ(&request->op, op);
     request->completions++;
     auto then = request->then; /* which may replace itself */
@@ -91,7 +95,7 @@ class TestedEngine
     int Submit(Request &request)
     {
         g_inside_call = true;
-        int rc = engine_shim_submit(engine_, &request.op, OnComplete, &request);
+        int rc = engine_shim_submit(engine_, &request.op, OnComplete, request.waiter);
         g_inside_call = false;
         return rc;
     }

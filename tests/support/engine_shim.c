@@ -60,11 +60,6 @@ void engine_shim_perform(skua_op *op)
     skua_op_perform(op);
 }
 
-void *engine_shim_waiter(skua_op *op)
-{
-    return skua_op_private(op)->waiter;
-}
-
 void engine_shim_cancel(struct skua_engine *engine, skua_op *op)
 {
     engine->ops->cancel(engine, op);

@@ -42,7 +42,6 @@ int engine_shim_submit(struct skua_engine *engine, skua_op *op, void (*complete)
 /* As the caller's blocking executor does what submit() declined. */
 void engine_shim_perform(skua_op *op);
 
-void *engine_shim_waiter(skua_op *op);
 void engine_shim_cancel(struct skua_engine *engine, skua_op *op);
 void engine_shim_at_once(struct skua_engine *engine, unsigned count);
 void engine_shim_batch(struct skua_engine *engine, unsigned max);

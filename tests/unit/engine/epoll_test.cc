@@ -463,7 +463,7 @@ TEST(EpollRescue, AnotherThreadArmsCompletesAndCancels)
     for (bool armed : {false, true}) {
         request.completions = 0;
         request.op = MakeRw(SKUA_OP_READ, pipe.in(), &byte, 1);
-        ASSERT_EQ(engine_shim_submit(engine, &request.op, OnComplete, &request), 0);
+        ASSERT_EQ(engine_shim_submit(engine, &request.op, OnComplete, request.waiter), 0);
         if (armed)
             engine_shim_poll(engine, 0);
         OnAnotherThread([&] { EXPECT_EQ(engine_shim_rescue(engine), 0u); });
@@ -472,7 +472,7 @@ TEST(EpollRescue, AnotherThreadArmsCompletesAndCancels)
         EXPECT_EQ(request.completions, 1);
         EXPECT_EQ(request.op.result, 1);
     }
-    ASSERT_EQ(engine_shim_submit(engine, &request.op, OnComplete, &request), 0);
+    ASSERT_EQ(engine_shim_submit(engine, &request.op, OnComplete, request.waiter), 0);
     OnAnotherThread([&] {
         engine_shim_cancel(engine, &request.op);
         EXPECT_EQ(engine_shim_rescue(engine), 1u);
