@@ -274,6 +274,7 @@ static int ring_enter(struct skua_uring *u, unsigned submit, unsigned min_comple
     int rc = io_uring_enter2((unsigned)fd, submit, min_complete, flags, (sigset_t *)(void *)arg,
                              arg_size);
     count_queued(u);
+    skua_guess_entered(&u->guess, min_complete > 0, cq_tail(u));
     return rc < 0 ? rc : 0;
 }
 
@@ -336,7 +337,9 @@ static skua_op *cq_take(struct skua_uring *u)
     unsigned flags = cqe->flags;
     io_uring_smp_store_release(cq->khead, head + 1); /* K4 */
 
-    if (skua_likely(user_data >= DATA_OP_MIN))
+    bool is_op = user_data >= DATA_OP_MIN;
+    skua_guess_taken(&u->guess, head, is_op ? op_of_bits(user_data) : NULL);
+    if (skua_likely(is_op))
         return op_over(u, user_data, result);
     if (user_data == DATA_WAKE && !(flags & IORING_CQE_F_MORE))
         u->wake_armed = false;
@@ -460,6 +463,8 @@ static int uring_submit(struct skua_engine *engine, skua_op *op)
     int rc = skua_uring_prep(u, sqe, op);
     if (skua_unlikely(rc < 0))
         return rc;
+    if (sqe->ioprio == IORING_RECVSEND_POLL_FIRST && !skua_guess_polls_first(&u->guess, op))
+        sqe->ioprio = 0;
     skua_op_private(op)->engine = ++u->generation & GENERATION_MASK;
     sqe->user_data = op_user_data(op);
     sq_push(u);

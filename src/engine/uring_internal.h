@@ -12,6 +12,7 @@
 
 #include "base/compiler.h"
 #include "engine/engine.h"
+#include "engine/uring_guess.h"
 
 #include <liburing.h>
 #include <pthread.h>
@@ -63,6 +64,7 @@ struct skua_uring {
     bool wake_armed;                     /* the ring polls wake_fd */
     int wake_fd;                         /* constant after init; any thread writes to the eventfd */
     uint32_t generation;                 /* of the op submitted last */
+    struct skua_uring_guess guess;       /* whether receives poll first */
     struct skua_uring_list done;         /* over, result set, complete() not called yet */
     struct skua_uring_list cancels;      /* cancel asked, no room for its SQE yet */
     pthread_t owner;                     /* constant after init; debug */

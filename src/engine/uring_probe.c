@@ -132,10 +132,7 @@ static int ring_open(struct skua_uring *u, const struct skua_engine_config *conf
     if (rc < 0)
         return rc;
 
-    /*
-     * A receive is mostly asked for before its bytes have come, so the kernel need not look first:
-     * saves 5 % of an echo's CPU time. Came with 5.19, as the modes up to the shared one did.
-     */
+    /* See uring_guess.h. Came with 5.19, as the modes up to the shared one did. */
     if (mode <= MODE_SHARED)
         u->receive_flags = IORING_RECVSEND_POLL_FIRST;
     note(u, "%s", modes[mode].text);
