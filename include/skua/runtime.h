@@ -45,8 +45,10 @@ typedef struct skua_options {
     unsigned cpu_threads;       /* of the cpu executor; default: CPUs allowed */
     unsigned blocking_threads;  /* limit of the blocking executor; default 64 */
     unsigned offload_queue_max; /* jobs waiting in each of the two; default 65536 */
-    int spin_us;                /* an idle worker looks for work this long before it sleeps;
-                                   default 50 (0 if one CPU), -1 never */
+    int spin_us;                /* an idle worker looks for work this long before it sleeps, where
+                                   that has paid of late; default 50, -1 never. The default is never
+                                   if the machine, or the cgroup's quota, is one CPU, and if several
+                                   workers are bound to one */
     int rescue_us;              /* how long a worker may compute before others take over its I/O and
                                    timers; default 200, -1 never */
     /* Called once per error nobody read; NULL: one line on stderr. Any thread; must not wait. */

@@ -339,11 +339,15 @@ skua_runtime *skua_executor_runtime(const skua_executor *executor)
 
 /* ---- a thread's life ------------------------------------------------------------------------- */
 
-/* Looks at the queue for a while without the lock. The lock is held before and after. */
+/*
+ * Looks at the queue for a while without the lock. The lock is held before and after. Not on an
+ * only CPU, where the workers are who bring jobs.
+ */
 static void spin(skua_executor *executor)
 {
     uint64_t spin_ns = executor->runtime->spin_ns;
-    if (spin_ns == 0 || executor->spinning > 0 || executor->stopping)
+    if (spin_ns == 0 || executor->runtime->cpus_allowed < 2 || executor->spinning > 0 ||
+        executor->stopping)
         return;
     executor->spinning++;
     pthread_mutex_unlock(&executor->lock);

@@ -1,11 +1,13 @@
 /*
- * sched/options.c - the caller's options checked, and completed from environment and machine.
+ * sched/options.c - see options.h.
  *
  * Workers: the option, else $SKUA_WORKERS, else the CPUs in the affinity mask, at most what the
  * cgroup quota pays for.
  */
+#include "sched/options.h"
+
+#include "platform/cpus.h"
 #include "platform/sanitizer.h"
-#include "platform/thread.h"
 #include "sched/runtime_impl.h"
 
 #include <errno.h>
@@ -65,6 +67,18 @@ static int check(const skua_options *o)
     return 0;
 }
 
+/*
+ * Whether a worker that has run out of work had better look for more before it sleeps: where those
+ * who may bring it have CPUs of their own. They do, too, if this process is bound to one CPU of
+ * several, as servers often are, and has but one worker there. (Echo over one connection, the
+ * client on the next CPU: 21 us instead of 67, at three quarters of the CPU time; on the same CPU
+ * 2 % more.)
+ */
+static bool is_spinning_worth(unsigned workers, unsigned cpus, unsigned quota)
+{
+    return cpus > 1 || (workers == 1 && quota != 1 && skua_cpus_online() > 1);
+}
+
 int skua_options_complete(const skua_options *given, skua_options *full, unsigned *cpus_allowed)
 {
     static const skua_options defaults = {0};
@@ -93,7 +107,7 @@ int skua_options_complete(const skua_options *given, skua_options *full, unsigne
     if (full->blocking_threads == 0)
         full->blocking_threads = BLOCKING_THREADS_DEFAULT;
     if (full->spin_us == 0)
-        full->spin_us = cpus > 1 ? SPIN_US_DEFAULT : -1;
+        full->spin_us = is_spinning_worth(full->workers, cpus, quota) ? SPIN_US_DEFAULT : -1;
     if (full->rescue_us == 0)
         full->rescue_us = RESCUE_US_DEFAULT;
     if (full->block_us == 0)

@@ -17,6 +17,7 @@
 #include "platform/thread.h"
 #include "sched/dormant.h"
 #include "sched/executor_impl.h"
+#include "sched/options.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -122,9 +122,6 @@ int skua_runtime_add_worker(skua_runtime *runtime);
 /* A worker has left its loop. Waits until all have and the stopper is done: no more wakes. */
 void skua_runtime_workers_quiet(skua_runtime *runtime);
 
-/* Checks caller's options and fills in the defaults. 0 or -EINVAL. */
-int skua_options_complete(const skua_options *given, skua_options *full, unsigned *cpus_allowed);
-
 /* Calls the failure hook for @task, whose error nobody read. */
 void skua_report_failure(const struct skua_task *task);
 

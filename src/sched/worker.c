@@ -34,7 +34,7 @@
 #define SKUA_NEXT_STUCK_NS UINT64_C(20000)
 #define ROW_NS UINT64_C(100000)
 #define FORCE_EVERY_NS UINT64_C(100000)
-#define SPIN_SKIP_MAX 64u
+#define SPIN_SKIP_MAX 256u
 
 static uint64_t worker_now(struct skua_worker *worker)
 {
