@@ -196,29 +196,6 @@ TEST_F(Sleepers, SleepOnManyWorkers)
         4);
 }
 
-uint64_t ownCpuTime()
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return static_cast<uint64_t>(ts.tv_sec) * SKUA_NS_PER_SEC + static_cast<uint64_t>(ts.tv_nsec);
-}
-
-/* It looks for work for a while before it sleeps; that a timer will fire it knows. */
-TEST_F(Sleepers, DoNotMakeTheirWorkerSpin)
-{
-    skua_options options = testOptions(1);
-    options.spin_us = 1000;
-    Runtime runtime(options);
-    auto body = [&]() -> intptr_t {
-        uint64_t begun_ns = skua_now(), used_ns = ownCpuTime();
-        for (int i = 0; i < 1000; i++)
-            EXPECT_EQ(skua_sleep(200 * SKUA_NS_PER_US), 0);
-        EXPECT_LT(ownCpuTime() - used_ns, (skua_now() - begun_ns) / 2);
-        return 0;
-    };
-    EXPECT_EQ(runtime.run(body), 0);
-}
-
 TEST_F(Sleepers, AnEarlierDeadlineIsNotHeldUpByALaterOne)
 {
     runInTask([] {
