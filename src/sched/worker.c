@@ -62,6 +62,16 @@ static bool is_stale(struct skua_task *task)
     return run == SKUA_RUN_INPLACE || run == SKUA_RUN_ENDED;
 }
 
+/*
+ * Whether a queue entry is a task that has left its stack and waits to go on: whoever popped it is
+ * the only one to touch it. One that has not started may be run in place by who awaits it.
+ */
+static bool is_suspended(struct skua_task *task)
+{
+    /* acquire: partner CLAIM */
+    return atomic_load_explicit(&task->run, memory_order_acquire) == SKUA_RUN_STARTED;
+}
+
 static SKUA_ALWAYS_INLINE struct skua_task *pop(struct skua_worker *worker)
 {
     return worker->alone ? skua_run_queue_pop_alone(&worker->queue)
@@ -257,7 +267,7 @@ static struct skua_task *take_injected(struct skua_worker *worker, size_t max)
                 skua_object_unref(&worker->thread, task);
                 continue;
             }
-            if (task->stack != NULL)
+            if (is_suspended(task))
                 skua_task_prefetch(task);
             if (first != NULL)
                 skua_worker_push(worker, task);
