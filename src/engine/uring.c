@@ -274,7 +274,8 @@ static int ring_enter(struct skua_uring *u, unsigned submit, unsigned min_comple
     int rc = io_uring_enter2((unsigned)fd, submit, min_complete, flags, (sigset_t *)(void *)arg,
                              arg_size);
     count_queued(u);
-    skua_guess_entered(&u->guess, min_complete > 0, cq_tail(u));
+    if (rc >= 0)
+        skua_guess_entered(&u->guess, min_complete > 0, cq_tail(u));
     return rc < 0 ? rc : 0;
 }
 

@@ -741,36 +741,50 @@ uint64_t receiveLatency(int fd, int peer)
 constexpr int kReuses = 20;
 constexpr uint64_t kPromptNs = 10 * SKUA_NS_PER_MS;
 
+/* The best of several tasks, one after the other, each with a socket of the same number. */
+template <typename RunTask> uint64_t bestOfTasks(RunTask run_task)
+{
+    Address address;
+    int listener = bound(AF_INET, SOCK_STREAM, &address);
+    EXPECT_EQ(listen(listener, 8), 0);
+    uint64_t best_ns = UINT64_MAX;
+    for (int round = 0; round < kReuses; round++) {
+        int fds[2];
+        fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        EXPECT_EQ(connect(fds[0], address.get(), address.size), 0);
+        fds[1] = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+        auto body = [&]() -> intptr_t {
+            EXPECT_EQ(skua_send(fds[0], "hel", 3, 0), 3);
+            EXPECT_EQ(skua_send(fds[0], "lo", 2, 0), 2);
+            uint64_t first_ns = receiveLatency(fds[0], fds[1]);
+            receiveLatency(fds[0], fds[1]);
+            receiveLatency(fds[0], fds[1]);
+            if (round > 0)
+                best_ns = std::min(best_ns, first_ns);
+            return 0;
+        };
+        run_task(body);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    close(listener);
+    return best_ns;
+}
+
 /* What an engine knows of a number must not be taken for the next socket's; closed by close(2). */
 TEST_F(SocketInATask, ANumberThatATaskGotAnewIsReceivedFromPromptly)
 {
     Runtime runtime(1);
     runtime.run([]() -> intptr_t {
-        Address address;
-        int listener = bound(AF_INET, SOCK_STREAM, &address);
-        EXPECT_EQ(listen(listener, 8), 0);
-        uint64_t best_ns = UINT64_MAX;
-        for (int round = 0; round < kReuses; round++) {
-            int fds[2];
-            fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-            EXPECT_EQ(connect(fds[0], address.get(), address.size), 0);
-            fds[1] = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
-            auto body = [&]() -> intptr_t {
-                EXPECT_EQ(skua_send(fds[0], "hel", 3, 0), 3);
-                EXPECT_EQ(skua_send(fds[0], "lo", 2, 0), 2);
-                uint64_t first_ns = receiveLatency(fds[0], fds[1]);
-                receiveLatency(fds[0], fds[1]);
-                receiveLatency(fds[0], fds[1]);
-                if (round > 0)
-                    best_ns = std::min(best_ns, first_ns);
-                return 0;
-            };
-            EXPECT_EQ(skua_await(spawnBody(body)), 0);
-            close(fds[0]);
-            close(fds[1]);
-        }
-        EXPECT_LT(best_ns, kPromptNs);
-        close(listener);
+        auto in_place = [](auto &body) { EXPECT_EQ(skua_await(spawnBody(body)), 0); };
+        auto on_its_own = [](auto &body) { /* where the one before it was */
+                                           skua_future *future = spawnBody(body);
+                                           while (skua_future_peek(future, nullptr) == -EAGAIN)
+                                               EXPECT_EQ(skua_sleep(100 * SKUA_NS_PER_US), 0);
+                                           EXPECT_EQ(skua_await(future), 0);
+        };
+        EXPECT_LT(bestOfTasks(in_place), kPromptNs);
+        EXPECT_LT(bestOfTasks(on_its_own), kPromptNs);
         return 0;
     });
 }

@@ -276,11 +276,12 @@ class Client:
         """False: the other side has gone."""
         try:
             await self.loop.sock_sendall(self.socket, data)
-            self.sent = time.monotonic()
             return True
         except OSError:
             self.was_reset = True
             return False
+        finally:  # also where the server had given this side up before
+            self.sent = time.monotonic()
 
     async def send_in_pieces(self, data):
         """In one piece, in a few, or byte by byte."""
