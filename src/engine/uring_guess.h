@@ -3,11 +3,11 @@
  *
  * WHAT   A receive that finds nothing costs the kernel an attempt, which IORING_RECVSEND_POLL_FIRST
  *        saves (5 % of an echo's CPU time). One whose data is there by then costs more with the
- *        flag: a poll, and another turn in the kernel's queue (8 % of an echo with a thousand
- *        connections, whose clients have answered when the worker comes round to them). Which of
- *        the two it will be depends on how busy the worker and its peers are, so it is learned: as
- *        long as few are found ready one in TRY_EACH goes without the flag, else all do; of those
- *        one at a time is watched.
+ *        flag: a poll, and another turn in the kernel's queue (5 to 10 % of an echo with a
+ *        thousand connections, whose clients have answered when the worker comes round to them).
+ *        Which of the two it will be depends on how busy the worker and its peers are, so it is
+ *        learned: as long as few are found ready one in TRY_EACH goes without the flag, else all
+ *        do; of those one at a time is watched.
  *
  * WHO    The ring's owner, or its rescuer under the same lock. One for each ring.
  *

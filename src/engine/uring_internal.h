@@ -5,6 +5,8 @@
  *   uring_probe.c  the ring's making: modes, limits, which opcodes the kernel has
  *   uring_prep.c   one skua_op as one submission queue entry
  *
+ * and uring_guess.h, whether a receive polls first.
+ *
  * Nobody else includes this file. See uring.c for identities, waking and ordering.
  */
 #ifndef SKUA_SRC_URING_INTERNAL_H
